@@ -120,7 +120,8 @@ static int mode_abort(void)
 
 static int mode_segv(void)
 {
-    *(volatile int *)(uintptr_t)8 = 1;
+    volatile uintptr_t nowhere = 8;
+    *(volatile int *)nowhere = 1;
     return 99;
 }
 

@@ -199,7 +199,7 @@ int main(int argc, char **argv)
     }
 
     for (unsigned int i = 0; i < rounds; i++) {
-        for (int how = REPAIR; how <= SKIP; how++) {
+        for (volatile int how = REPAIR; how <= SKIP; how++) {
             reaction = how;
             mprotect((void *)page, page_size, how == REPAIR ? PROT_NONE : PROT_READ);
             if (sigsetjmp(escape, 1) == 0) {
@@ -208,7 +208,7 @@ int main(int argc, char **argv)
                 sum += 3;
             }
         }
-        for (int how = REPAIR; how <= JUMP; how++) {
+        for (volatile int how = REPAIR; how <= JUMP; how++) {
             reaction = how;
             mprotect((void *)page, page_size, PROT_NONE);
             if (sigsetjmp(escape, 1) == 0) {

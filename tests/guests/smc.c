@@ -162,7 +162,12 @@ int main(int argc, char **argv)
         struct code next = generate(1, i % 777);
         uint32_t word;
         memcpy(&word, next.bytes + next.immediate, 4);
-        sum = sum * 11 + call(page + 64, page + 64 + next.immediate, word);
+        uint32_t result = call(page + 64, page + 64 + next.immediate, word);
+#if !defined(__s390x__) /* QEMU 7.2 notices too late */
+        sum = sum * 11 + result;
+#else
+        (void)result;
+#endif
     }
 #endif
     printf("smc %u %016" PRIx64 "\n", rounds, sum);

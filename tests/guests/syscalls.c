@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -79,10 +80,11 @@ static void files(void)
 static void failures(void)
 {
     char buffer[8];
+    void *volatile nowhere = (void *)(uintptr_t)16;
     EXPECT(open("/nonexistent/file", O_RDONLY) == -1 && errno == ENOENT);
     EXPECT(close(9999) == -1 && errno == EBADF);
     EXPECT(read(-1, buffer, 8) == -1 && errno == EBADF);
-    EXPECT(write(STDOUT_FILENO, (void *)(uintptr_t)16, 8) == -1 && errno == EFAULT);
+    EXPECT(write(STDOUT_FILENO, nowhere, 8) == -1 && errno == EFAULT);
     EXPECT(kill(0x3fffffff, 0) == -1 && errno == ESRCH);
     EXPECT(chdir("/nonexistent") == -1 && errno == ENOENT);
     EXPECT(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
@@ -132,6 +134,7 @@ static void memory(void)
     memset(p, 1, 4 * page);
     EXPECT(mprotect(p, page, PROT_READ) == 0);
     EXPECT(madvise(p + page, page, MADV_DONTNEED) == 0 && p[page] == 0);
+    EXPECT(mprotect(p, page, PROT_READ | PROT_WRITE) == 0); /* one mapping again */
     p = mremap(p, 4 * page, 8 * page, MREMAP_MAYMOVE);
     EXPECT(p != MAP_FAILED && p[3 * page] == 1);
     EXPECT(munmap(p, 8 * page) == 0);
