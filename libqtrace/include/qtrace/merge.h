@@ -1,0 +1,44 @@
+/*
+ * qtrace/merge.h - all streams of a trace in one order
+ *
+ * Every stream carries sync points (struct qtrace_event.seq). Between two of them a stream is
+ * taken whole; pieces of different streams follow each other by sequence. A translation comes
+ * before any execution of its block, and translations come in the order of their ids.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QTRACE_MERGE_H
+#define QTRACE_MERGE_H
+
+#include "reader.h"
+
+struct qtrace_merge;
+
+enum qtrace_item_kind {
+    QTRACE_ITEM_RUN,   /* block rows and access rows of one batch */
+    QTRACE_ITEM_EVENT, /* one event */
+    QTRACE_ITEM_GAP,   /* rows are missing in this stream before what follows */
+};
+
+struct qtrace_item {
+    enum qtrace_item_kind kind;
+    const struct qtrace_batch *batch; /* borrowed until the next call; NULL for a gap */
+    uint32_t stream, vcpu;
+    uint32_t block_begin, block_end;   /* RUN: block rows */
+    uint32_t access_begin, access_end; /* RUN: access rows; those before the first block row's
+                                          own belong to the block that ran before in this
+                                          stream (normally there are none) */
+    const struct qtrace_event *event;  /* EVENT */
+};
+
+/* The reader is borrowed and must outlive the merge. */
+QTRACE_API int qtrace_merge_open(struct qtrace_merge **out, struct qtrace_reader *reader,
+                                 struct qtrace_error *err) QTRACE_MUST_USE;
+QTRACE_API void qtrace_merge_close(struct qtrace_merge **merge);
+
+/* 0 and an item, QTRACE_END after the last one, or an error that ends the reading (memory);
+ * damage is no error but a gap, listed in the reader. */
+QTRACE_API int qtrace_merge_next(struct qtrace_merge *merge, struct qtrace_item *item,
+                                 struct qtrace_error *err) QTRACE_MUST_USE;
+
+#endif
