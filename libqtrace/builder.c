@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "builder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "words.h"
+
+void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu)
+{
+    memset(builder, 0, sizeof(*builder));
+    builder->batch.struct_size = sizeof(builder->batch);
+    builder->batch.stream = stream;
+    builder->batch.vcpu = vcpu;
+}
+
+void qt_builder_finish(struct qt_builder *builder)
+{
+    free(builder->block);
+    free(builder->started);
+    free(builder->access_end);
+    free(builder->vaddr);
+    free(builder->insn);
+    free(builder->flags);
+    free(builder->foreign);
+    free(builder->event);
+    memset(builder, 0, sizeof(*builder));
+}
+
+static bool resize(void *array, size_t n, size_t element)
+{
+    void *new = realloc(*(void **)array, n * element);
+    if (!new) {
+        return false;
+    }
+    *(void **)array = new;
+    return true;
+}
+
+static bool grow_blocks(struct qt_builder *b)
+{
+    size_t n = b->block_size ? b->block_size * 2 : 256;
+    if (!resize(&b->block, n, sizeof(*b->block)) || !resize(&b->started, n, sizeof(*b->started)) ||
+        !resize(&b->access_end, n, sizeof(*b->access_end))) {
+        return false;
+    }
+    b->block_size = n;
+    return true;
+}
+
+static bool grow_accesses(struct qt_builder *b)
+{
+    size_t n = b->access_size ? b->access_size * 2 : 256;
+    if (!resize(&b->vaddr, n, sizeof(*b->vaddr)) || !resize(&b->insn, n, sizeof(*b->insn)) ||
+        !resize(&b->flags, n, sizeof(*b->flags))) {
+        return false;
+    }
+    b->access_size = n;
+    return true;
+}
+
+static bool grow(void *array, size_t *size, size_t element)
+{
+    size_t n = *size ? *size * 2 : 64;
+    if (!resize(array, n, element)) {
+        return false;
+    }
+    *size = n;
+    return true;
+}
+
+static void close_row(struct qt_builder *b)
+{
+    if (b->batch.n_blocks) {
+        b->access_end[b->batch.n_blocks - 1] = b->batch.n_accesses;
+    } else {
+        b->batch.access_begin = b->batch.n_accesses;
+    }
+}
+
+static bool is_empty(const struct qt_builder *b)
+{
+    return !b->batch.n_blocks && !b->batch.n_accesses && !b->batch.n_events;
+}
+
+/* The ordinals of the next batch; its arrays are used again. */
+static void next_batch(struct qt_builder *b)
+{
+    struct qtrace_batch *batch = &b->batch;
+    batch->first_block += batch->n_blocks;
+    batch->first_insn += batch->n_insns;
+    batch->first_access += batch->n_accesses;
+    batch->first_event += batch->n_events;
+    batch->first_seq = b->seq;
+    batch->first_time = b->time;
+    batch->n_blocks = batch->n_accesses = batch->n_foreign = batch->n_events = 0;
+    batch->access_begin = 0;
+    batch->n_insns = 0;
+}
+
+static int emit_batch(struct qt_builder *b, qt_builder_sink *emit, void *sink)
+{
+    if (is_empty(b)) {
+        return QTRACE_OK;
+    }
+    struct qtrace_batch *batch = &b->batch;
+    close_row(b);
+    batch->block = b->block;
+    batch->started = b->started;
+    batch->access_end = b->access_end;
+    batch->vaddr = b->vaddr;
+    batch->insn = b->insn;
+    batch->flags = b->flags;
+    batch->foreign = b->foreign;
+    batch->event = b->event;
+    batch->n_insns = 0;
+    for (uint32_t i = 0; i < batch->n_blocks; i++) {
+        batch->n_insns += b->started[i];
+    }
+    int result = emit(sink, batch);
+    next_batch(b);
+    return result;
+}
+
+static bool has_loss(const struct qt_loss *loss)
+{
+    return loss->blocks || loss->insns || loss->accesses || loss->events;
+}
+
+/* A loss opens a new batch, so that within a batch ordinals have no holes. */
+static int place_loss(struct qt_builder *b, qt_builder_sink *emit, void *sink)
+{
+    struct qt_loss lost = b->lost;
+    int result = emit_batch(b, emit, sink);
+    if (!b->event_size && !grow(&b->event, &b->event_size, sizeof(*b->event))) {
+        return QTRACE_E_NOMEM;
+    }
+    memset(&b->lost, 0, sizeof(b->lost));
+    b->total_lost.blocks += lost.blocks;
+    b->total_lost.insns += lost.insns;
+    b->total_lost.accesses += lost.accesses;
+    b->total_lost.events += lost.events;
+    b->batch.first_block += lost.blocks;
+    b->batch.first_insn += lost.insns;
+    b->batch.first_access += lost.accesses;
+    b->batch.first_event += lost.events;
+    b->event[b->batch.n_events++] = (struct qtrace_event){
+        .kind = QTRACE_EVENT_LOST,
+        .seq = b->seq,
+        .time = b->time,
+        .n_args = 4,
+        .arg = {lost.blocks, lost.insns, lost.accesses, lost.events},
+    };
+    return result;
+}
+
+static int add_event(struct qt_builder *b, uint64_t word, const uint64_t *words)
+{
+    uint32_t n_words = qt_control_words(word);
+    if (b->batch.n_events == b->event_size &&
+        !grow(&b->event, &b->event_size, sizeof(*b->event))) {
+        b->lost.events++;
+        return QTRACE_E_NOMEM;
+    }
+    struct qtrace_event *event = &b->event[b->batch.n_events++];
+    memset(event, 0, sizeof(*event));
+    event->kind = (enum qtrace_event_kind)qt_control_payload(word);
+    event->block_row = b->batch.n_blocks;
+    event->access_row = b->batch.n_accesses;
+    event->seq = words[0];
+    event->time = words[1];
+    event->n_args = n_words - 2;
+    memcpy(event->arg, words + 2, event->n_args * sizeof(event->arg[0]));
+    b->seq = event->seq;
+    b->time = event->time;
+    return QTRACE_OK;
+}
+
+static int add_access(struct qt_builder *b, uint16_t insn, uint8_t flags, uint64_t vaddr)
+{
+    if (b->batch.n_accesses == b->access_size && !grow_accesses(b)) {
+        b->lost.accesses++;
+        return QTRACE_E_NOMEM;
+    }
+    uint32_t row = b->batch.n_accesses++;
+    b->insn[row] = insn;
+    b->flags[row] = flags;
+    b->vaddr[row] = vaddr;
+    return QTRACE_OK;
+}
+
+static int add_foreign(struct qt_builder *b, uint16_t insn, uint8_t flags, uint64_t vaddr,
+                       uint32_t block)
+{
+    if (b->batch.n_foreign == b->foreign_size &&
+        !grow(&b->foreign, &b->foreign_size, sizeof(*b->foreign))) {
+        b->lost.accesses++;
+        return QTRACE_E_NOMEM;
+    }
+    int result = add_access(b, insn, flags, vaddr);
+    if (result == QTRACE_OK) {
+        b->foreign[b->batch.n_foreign++] =
+            (struct qtrace_foreign){b->batch.n_accesses - 1, block};
+    }
+    return result;
+}
+
+/* Accesses of a block that was lost, or of an instruction that the block has not, are lost. */
+static bool access_has_block(const struct qt_builder *b, const struct qt_block_sizes *sizes,
+                             uint32_t insn)
+{
+    return b->batch.n_blocks && !b->after_loss &&
+           insn < sizes->insns[b->block[b->batch.n_blocks - 1]];
+}
+
+static int add_control(struct qt_builder *b, const struct qt_block_sizes *sizes, uint64_t word,
+                       const uint64_t *words)
+{
+    uint64_t payload = qt_control_payload(word);
+    uint32_t n_words = qt_control_words(word);
+    switch (qt_control_kind(word)) {
+    case QT_CONTROL_NOP:
+        return QTRACE_OK;
+    case QT_CONTROL_PARTIAL:
+        qt_builder_partial(b, payload);
+        return QTRACE_OK;
+    case QT_CONTROL_ACCESS:
+        if (n_words == 2) {
+            uint8_t flags = payload >> 16;
+            uint16_t insn = payload;
+            bool foreign = flags & QTRACE_ACCESS_FOREIGN;
+            if (foreign && words[1] < sizes->n && insn < sizes->insns[words[1]]) {
+                return add_foreign(b, insn, flags, words[0], words[1]);
+            }
+            if (!foreign && access_has_block(b, sizes, insn)) {
+                return add_access(b, insn, flags, words[0]);
+            }
+        }
+        b->lost.accesses++;
+        return QTRACE_OK;
+    case QT_CONTROL_EVENT:
+        if (n_words >= 2 && n_words <= 2 + QTRACE_EVENT_ARGS && words[0] > b->seq) {
+            return add_event(b, word, words);
+        }
+        /* fall through */
+    default:
+        b->lost.events++;
+        return QTRACE_OK;
+    }
+}
+
+static int add_block(struct qt_builder *b, const struct qt_block_sizes *sizes, uint64_t word)
+{
+    uint32_t id = (uint32_t)word;
+    if (id >= sizes->n) {
+        b->lost.blocks++;
+        b->lost.insns += qt_word_block_insns(word);
+        b->after_loss = true;
+        return QTRACE_OK;
+    }
+    close_row(b);
+    if (b->batch.n_blocks == b->block_size && !grow_blocks(b)) {
+        b->lost.blocks++;
+        b->lost.insns += sizes->insns[id];
+        b->after_loss = true;
+        return QTRACE_E_NOMEM;
+    }
+    b->block[b->batch.n_blocks] = id;
+    b->started[b->batch.n_blocks++] = sizes->insns[id];
+    b->after_loss = false;
+    return QTRACE_OK;
+}
+
+void qt_builder_partial(struct qt_builder *b, uint32_t remaining)
+{
+    if (b->after_loss) {
+        b->lost.insns -= remaining <= b->lost.insns ? remaining : 0;
+    } else if (b->batch.n_blocks) {
+        uint16_t *started = &b->started[b->batch.n_blocks - 1];
+        *started -= remaining <= *started ? remaining : 0;
+    }
+}
+
+void qt_builder_lose(struct qt_builder *b, const struct qt_loss *loss)
+{
+    b->lost.blocks += loss->blocks;
+    b->lost.insns += loss->insns;
+    b->lost.accesses += loss->accesses;
+    b->lost.events += loss->events;
+    b->after_loss = b->after_loss || loss->blocks;
+}
+
+/* A LOST control carries four counts; it becomes the builder's own account. */
+static void take_loss(struct qt_builder *b, const uint64_t *words)
+{
+    struct qt_loss loss = {words[2], words[3], words[4], words[5]};
+    qt_builder_lose(b, &loss);
+}
+
+static bool is_loss(uint64_t word)
+{
+    return qt_control_kind(word) == QT_CONTROL_EVENT &&
+           qt_control_payload(word) == QTRACE_EVENT_LOST && qt_control_words(word) == 6;
+}
+
+static int worst(int a, int b)
+{
+    return a ? a : b;
+}
+
+int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
+                   const uint64_t *words, size_t n_words, size_t max_rows,
+                   qt_builder_sink *emit, void *sink)
+{
+    int result = QTRACE_OK;
+    for (size_t i = 0; i < n_words; i++) {
+        uint64_t word = words[i];
+        if (!(word & QT_WORD_NOT_ACCESS)) {
+            uint32_t insn = word >> QT_INSN_SHIFT;
+            if (access_has_block(b, sizes, insn)) {
+                uint64_t vaddr = (uint64_t)((int64_t)(word << 16) >> 16);
+                result = worst(result, add_access(b, insn, word >> QT_FLAGS_SHIFT & 0x3f, vaddr));
+            } else {
+                b->lost.accesses++;
+            }
+        } else if ((word & QT_WORD_CONTROL) != QT_WORD_CONTROL) {
+            if (has_loss(&b->lost)) {
+                result = worst(result, place_loss(b, emit, sink));
+            } else if ((size_t)b->batch.n_blocks + b->batch.n_accesses >= max_rows) {
+                result = worst(result, emit_batch(b, emit, sink));
+            }
+            result = worst(result, add_block(b, sizes, word));
+        } else if (qt_control_words(word) >= n_words - i) {
+            b->lost.events++; /* nonsense: it would reach beyond the chunk */
+        } else {
+            if (is_loss(word)) {
+                take_loss(b, words + i + 1);
+            } else {
+                result = worst(result, add_control(b, sizes, word, words + i + 1));
+            }
+            i += qt_control_words(word);
+        }
+    }
+    return result;
+}
+
+int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)
+{
+    int result = QTRACE_OK;
+    if (has_loss(&b->lost)) {
+        result = place_loss(b, emit, sink);
+    }
+    return worst(result, emit_batch(b, emit, sink));
+}
+
+void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
+                    uint32_t *carry)
+{
+    bool any_block = false;
+    *carry = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        uint64_t word = words[i];
+        if (!(word & QT_WORD_NOT_ACCESS)) {
+            loss->accesses++;
+        } else if ((word & QT_WORD_CONTROL) != QT_WORD_CONTROL) {
+            loss->blocks++;
+            loss->insns += qt_word_block_insns(word);
+            any_block = true;
+        } else {
+            enum qt_control kind = qt_control_kind(word);
+            if (kind == QT_CONTROL_PARTIAL && any_block) {
+                loss->insns -= qt_control_payload(word);
+            } else if (kind == QT_CONTROL_PARTIAL) {
+                *carry = qt_control_payload(word);
+            }
+            loss->accesses += kind == QT_CONTROL_ACCESS;
+            loss->events += kind == QT_CONTROL_EVENT;
+            i += qt_control_words(word);
+        }
+    }
+}

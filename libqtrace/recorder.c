@@ -1,0 +1,801 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "recorder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How often the recorder's thread looks at the rings when nobody waits for it. */
+#define POLL_NS 1000000
+
+/* Rows of one frame; shared by all live streams. */
+#define FRAME_ROWS (1u << 20)
+#define FRAME_MIN_ROWS (1u << 14)
+
+struct definition {
+    struct definition *next;
+    struct qtrace_translation *translation;
+};
+
+struct qt_recorder {
+    pthread_mutex_t lock;
+    pthread_cond_t room;   /* producers wait for chunks, close and stop for the thread */
+    pthread_cond_t wanted; /* the thread waits for work */
+    pthread_t thread;
+    struct timespec start;
+    bool drop;
+    unsigned wait_ms;
+    size_t ring_bytes, rings_bytes;
+    _Atomic uint64_t seq;
+    atomic_bool abandoned; /* a forked child */
+    bool opened, stopping, stopped;
+
+    /* under lock */
+    struct qt_producer *producers;
+    _Atomic uint32_t n_live; /* read without it */
+    uint32_t n_streams;
+    size_t rings_used;
+    struct definition *first, **last;
+    uint32_t n_translations;
+    bool has_run;
+
+    /* the thread's own */
+    const char *path;
+    struct qtrace_writer_options writer_options;
+    struct qtrace_writer *writer;
+    struct qt_block_sizes sizes;
+    struct qt_summary summary;
+    struct qtrace_run run;
+    bool run_written;
+    const char *reason;
+};
+
+static __thread struct qt_producer *self;
+
+/* Translations of a thread that has not run any block yet. */
+struct waiting {
+    struct waiting *next;
+    uint64_t id, seq, time;
+};
+static __thread struct waiting *waiting_first, **waiting_last;
+
+struct qt_producer *qt_producer_self(void)
+{
+    return self;
+}
+
+void qt_producer_adopt(struct qt_producer *producer)
+{
+    self = producer;
+}
+
+static uint64_t now(const struct qt_recorder *recorder)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)(t.tv_sec - recorder->start.tv_sec) * 1000000000 + t.tv_nsec -
+           recorder->start.tv_nsec;
+}
+
+static uint64_t take_seq(struct qt_recorder *recorder)
+{
+    return atomic_fetch_add_explicit(&recorder->seq, 1, memory_order_acq_rel) + 1;
+}
+
+/* ---- producers ---------------------------------------------------------------------- */
+
+static size_t room_in_chunk(const uint64_t *next)
+{
+    return QT_CHUNK_WORDS - (uintptr_t)next % QT_CHUNK_BYTES / sizeof(uint64_t);
+}
+
+/* Push without looking for the end of the chunk; the caller has made room. */
+static void put(struct qt_producer *p, uint64_t word)
+{
+    uint64_t *next = p->next;
+    *next++ = word;
+    __atomic_store_n(&p->next, next, __ATOMIC_RELEASE);
+}
+
+static void put_event(struct qt_producer *p, enum qtrace_event_kind kind, uint64_t seq,
+                      uint64_t time, unsigned n_args, const uint64_t *args)
+{
+    put(p, qt_word_control(QT_CONTROL_EVENT, 2 + n_args, kind));
+    put(p, seq);
+    put(p, time);
+    for (unsigned i = 0; i < n_args; i++) {
+        put(p, args[i]);
+    }
+}
+
+/* Wait for a free chunk, no longer than allowed. Called and returns with the lock held. */
+static bool wait_for_room(struct qt_producer *p)
+{
+    struct qt_recorder *r = p->recorder;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += r->wait_ms / 1000;
+    until.tv_nsec += r->wait_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    while (!qt_ring_has_room(&p->ring) && !p->closed) {
+        if (r->drop) {
+            return false;
+        }
+        pthread_cond_signal(&r->wanted);
+        if (pthread_cond_timedwait(&r->room, &r->lock, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    return qt_ring_has_room(&p->ring);
+}
+
+static void begin_loss(struct qt_producer *p)
+{
+    p->losing = true;
+    p->lost_any = false;
+    p->carry = 0;
+    memset(&p->loss, 0, sizeof(p->loss));
+    __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
+}
+
+/* Count what is in the scratch chunk. */
+static void count_loss(struct qt_producer *p, size_t n_words)
+{
+    uint32_t carry;
+    qt_words_count(qt_ring_scratch(&p->ring), n_words, &p->loss, &carry);
+    if (!p->lost_any) {
+        p->carry = carry;
+    } else {
+        p->loss.insns -= carry;
+    }
+    p->lost_any = true;
+}
+
+static void end_loss(struct qt_producer *p)
+{
+    p->losing = false;
+    __atomic_store_n(&p->next, qt_ring_chunk(&p->ring, atomic_load(&p->ring.head)),
+                     __ATOMIC_RELEASE);
+    if (p->carry) {
+        put(p, qt_word_control(QT_CONTROL_PARTIAL, 0, p->carry));
+    }
+    uint64_t args[] = {p->loss.blocks, p->loss.insns, p->loss.accesses, p->loss.events};
+    put_event(p, QTRACE_EVENT_LOST, take_seq(p->recorder), now(p->recorder), 4, args);
+}
+
+/* With the lock held: the chunk is full, find the next place. */
+static void next_chunk(struct qt_producer *p)
+{
+    if (p->losing) {
+        count_loss(p, QT_CHUNK_WORDS);
+        if (wait_for_room(p) && !p->closed) {
+            end_loss(p);
+            return;
+        }
+        __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
+        return;
+    }
+    qt_ring_publish(&p->ring);
+    /* before any waiting: another thread may close this producer meanwhile */
+    __atomic_store_n(&p->next, qt_ring_chunk(&p->ring, atomic_load(&p->ring.head)),
+                     __ATOMIC_RELEASE);
+    bool room = wait_for_room(p);
+    if (p->closed) {
+        __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
+    } else if (room && !waiting_first) {
+        /* (what waits has an older place in the order than this) */
+        put_event(p, QTRACE_EVENT_SYNC, take_seq(p->recorder), now(p->recorder), 0, NULL);
+    } else if (!room) {
+        begin_loss(p);
+    }
+}
+
+static bool turn(struct qt_producer *p)
+{
+    struct qt_recorder *r = p->recorder;
+    if (atomic_load_explicit(&r->abandoned, memory_order_relaxed)) {
+        p->next = qt_ring_scratch(&p->ring);
+        return false;
+    }
+    pthread_mutex_lock(&r->lock);
+    if (p->closed) {
+        p->next = qt_ring_scratch(&p->ring);
+    } else {
+        next_chunk(p);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return true;
+}
+
+/* Room for a control word and the words that follow it. */
+static void reserve(struct qt_producer *p, unsigned n_words)
+{
+    size_t room = room_in_chunk(p->next);
+    if (room < n_words + 1) {
+        while (room--) {
+            put(p, qt_word_control(QT_CONTROL_NOP, 0, 0));
+        }
+        qt_producer_turn(p);
+    }
+}
+
+/* The chunk may have become full exactly. */
+static void turn_if_full(struct qt_producer *p)
+{
+    if (qt_chunk_is_full(p->next)) {
+        qt_producer_turn(p);
+    }
+}
+
+/* Translations that this thread met before its stream had begun stand before its first word,
+ * which is the last one of the first chunk. */
+static void place_waiting(struct qt_producer *p, uint64_t first_word)
+{
+    while (waiting_first) {
+        struct waiting *w = waiting_first;
+        waiting_first = w->next;
+        reserve(p, 3);
+        put_event(p, QTRACE_EVENT_TRANSLATION, w->seq, w->time, 1, &w->id);
+        turn_if_full(p);
+        free(w);
+    }
+    qt_push(p, first_word);
+}
+
+void qt_producer_turn(struct qt_producer *p)
+{
+    self = p;
+    uint64_t *last = p->next - 1;
+    if (waiting_first && !atomic_load_explicit(&p->recorder->abandoned, memory_order_relaxed)) {
+        uint64_t word = *last;
+        *last = qt_word_control(QT_CONTROL_NOP, 0, 0);
+        if (turn(p)) {
+            place_waiting(p, word);
+        }
+        return;
+    }
+    turn(p);
+}
+
+void qt_event(struct qt_producer *p, enum qtrace_event_kind kind, unsigned n_args,
+              const uint64_t *args)
+{
+    if (atomic_load_explicit(&p->recorder->abandoned, memory_order_relaxed)) {
+        return;
+    }
+    qt_producer_settle(p);
+    reserve(p, 2 + n_args);
+    put_event(p, kind, take_seq(p->recorder), now(p->recorder), n_args, args);
+    turn_if_full(p);
+}
+
+void qt_producer_partial(struct qt_producer *p, uint64_t remaining)
+{
+    qt_push(p, qt_word_control(QT_CONTROL_PARTIAL, 0, remaining & QT_ADDRESS_MASK));
+}
+
+void qt_producer_settle(struct qt_producer *p)
+{
+    if (*p->slot) {
+        qt_producer_partial(p, *p->slot);
+        *p->slot = 0;
+    }
+}
+
+void qt_producer_access(struct qt_producer *p, uint32_t insn, uint32_t flags, uint64_t vaddr,
+                        uint32_t block)
+{
+    reserve(p, 2);
+    put(p, qt_word_control(QT_CONTROL_ACCESS, 2, (uint64_t)flags << 16 | insn));
+    put(p, vaddr);
+    put(p, block);
+    turn_if_full(p);
+}
+
+/* Rings share their memory: the more there are, the smaller the next one is. */
+static size_t ring_size(const struct qt_recorder *r)
+{
+    size_t left = r->rings_used < r->rings_bytes ? (r->rings_bytes - r->rings_used) / 2 : 0;
+    return left < r->ring_bytes ? left : r->ring_bytes;
+}
+
+bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu)
+{
+    if (atomic_load(&r->abandoned)) {
+        return false;
+    }
+    memset(p, 0, sizeof(*p));
+    pthread_mutex_lock(&r->lock);
+    bool ok = !r->stopping && qt_ring_init(&p->ring, ring_size(r));
+    if (ok) {
+        p->recorder = r;
+        p->vcpu = vcpu;
+        p->stream = r->n_streams++;
+        p->slot = &p->own_slot;
+        p->open = true;
+        qt_builder_init(&p->builder, p->stream, vcpu);
+        r->rings_used += p->ring.map_size;
+        r->n_live++;
+        /* The first chunk ends with the beginning of the stream and room for one word, so that
+         * the stream's own thread comes to qt_producer_turn at once. */
+        p->consumed = QT_CHUNK_WORDS - 4;
+        p->next = qt_ring_chunk(&p->ring, 0) + p->consumed;
+        put_event(p, QTRACE_EVENT_VCPU_INIT, take_seq(r), now(r), 0, NULL);
+        struct qt_producer **end = &r->producers;
+        while (*end) {
+            end = &(*end)->link;
+        }
+        *end = p;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+/* The last place and progress of a producer whose thread may still be pushing. */
+static void snapshot(struct qt_producer *p, uint64_t **next, uint64_t *remaining)
+{
+    for (int tries = 0; tries < 1000; tries++) {
+        *next = __atomic_load_n(&p->next, __ATOMIC_ACQUIRE);
+        *remaining = __atomic_load_n(p->slot, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&p->next, __ATOMIC_ACQUIRE) == *next) {
+            return;
+        }
+    }
+}
+
+static void close_locked(struct qt_producer *p)
+{
+    uint64_t *next, remaining;
+    snapshot(p, &next, &remaining);
+    if (p->losing) {
+        count_loss(p, (next - qt_ring_scratch(&p->ring)));
+        p->loss.insns -= p->loss.blocks ? remaining : 0;
+        p->last_words = 0;
+        p->last_remaining = p->loss.blocks ? p->carry : remaining;
+    } else {
+        p->last_words = next - qt_ring_chunk(&p->ring, atomic_load(&p->ring.head));
+        p->last_remaining = remaining;
+    }
+    p->closed = true;
+    pthread_cond_signal(&p->recorder->wanted);
+    pthread_cond_broadcast(&p->recorder->room);
+}
+
+void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
+{
+    struct qt_recorder *r = p->recorder;
+    if (!r || atomic_load(&r->abandoned) || !p->open || p->closed) {
+        return;
+    }
+    if (vcpu_exits) {
+        qt_event(p, QTRACE_EVENT_VCPU_EXIT, 0, NULL);
+    }
+    pthread_mutex_lock(&r->lock);
+    if (!p->closed) {
+        close_locked(p);
+    }
+    /* The producer's memory is used again by the next vCPU with this index. */
+    while (vcpu_exits && p->open && !r->stopped) {
+        pthread_cond_wait(&r->room, &r->lock);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (self == p) {
+        self = NULL;
+    }
+}
+
+uint32_t qt_recorder_define(struct qt_recorder *r, struct qtrace_translation *definition)
+{
+    uint64_t seq = 0, time = 0;
+    struct definition *d = malloc(sizeof(*d));
+    uint32_t id = UINT32_MAX;
+    bool live = !atomic_load(&r->abandoned);
+    if (self && live) {
+        qt_producer_settle(self);
+        reserve(self, 3); /* now: a full chunk takes a place in the order as well */
+    }
+    if (d && live) {
+        pthread_mutex_lock(&r->lock);
+        if (!r->stopping && r->n_translations < UINT32_MAX) {
+            id = r->n_translations++;
+            definition->id = id;
+            seq = take_seq(r);
+            time = now(r);
+            *d = (struct definition){NULL, definition};
+            *r->last = d;
+            r->last = &d->next;
+        }
+        pthread_mutex_unlock(&r->lock);
+    }
+    if (id == UINT32_MAX) {
+        free(d);
+        free(definition);
+        return id;
+    }
+    uint64_t arg = id;
+    if (self) {
+        put_event(self, QTRACE_EVENT_TRANSLATION, seq, time, 1, &arg);
+        turn_if_full(self);
+        return id;
+    }
+    struct waiting *w = malloc(sizeof(*w));
+    if (w) {
+        *w = (struct waiting){NULL, id, seq, time};
+        if (!waiting_first) {
+            waiting_last = &waiting_first;
+        }
+        *waiting_last = w;
+        waiting_last = &w->next;
+    }
+    return id;
+}
+
+/* ---- the recorder's thread ------------------------------------------------------------- */
+
+static int note(struct qt_recorder *r, int result, const struct qtrace_error *err)
+{
+    if (result != QTRACE_OK && r->summary.error.code == QTRACE_OK) {
+        r->summary.error = *err;
+        r->summary.error.code = result;
+    }
+    return result;
+}
+
+static void write_run(struct qt_recorder *r)
+{
+    if (!r->run_written && r->has_run) {
+        struct qtrace_error err = {0};
+        note(r, qtrace_writer_run(r->writer, &r->run, &err), &err);
+        r->run_written = true;
+    }
+}
+
+static int emit(void *sink, const struct qtrace_batch *batch)
+{
+    struct qt_recorder *r = sink;
+    struct qtrace_error err = {0};
+    r->summary.blocks += batch->n_blocks;
+    r->summary.insns += batch->n_insns;
+    r->summary.accesses += batch->n_accesses;
+    r->summary.events += batch->n_events;
+    return note(r, qtrace_writer_batch(r->writer, batch, &err), &err);
+}
+
+static bool remember_size(struct qt_block_sizes *sizes, uint32_t n_insns)
+{
+    if (sizes->n == sizes->size) {
+        uint32_t size = sizes->size ? sizes->size * 2 : 4096;
+        uint16_t *insns = realloc(sizes->insns, size * sizeof(*insns));
+        if (!insns) {
+            return false;
+        }
+        sizes->insns = insns;
+        sizes->size = size;
+    }
+    sizes->insns[sizes->n++] = n_insns;
+    return true;
+}
+
+/* Everything that was defined before the words that will be looked at next. */
+static void take_definitions(struct qt_recorder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct definition *list = r->first;
+    r->first = NULL;
+    r->last = &r->first;
+    write_run(r);
+    pthread_mutex_unlock(&r->lock);
+    while (list) {
+        struct definition *d = list;
+        struct qtrace_error err = {0};
+        list = d->next;
+        if (!remember_size(&r->sizes, d->translation->n_insns)) {
+            qtrace_error_set(&err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+            note(r, QTRACE_E_NOMEM, &err);
+        }
+        note(r, qtrace_writer_define(r->writer, d->translation, &err), &err);
+        r->summary.translations++;
+        free(d->translation);
+        free(d);
+    }
+}
+
+static size_t frame_rows(const struct qt_recorder *r)
+{
+    uint32_t n_live = r->n_live;
+    size_t rows = FRAME_ROWS / (n_live ? n_live : 1);
+    return rows < FRAME_MIN_ROWS ? FRAME_MIN_ROWS : rows;
+}
+
+static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64_t *words,
+                      size_t n)
+{
+    struct qtrace_error err = {0};
+    int result = qt_builder_add(&p->builder, &r->sizes, words, n, frame_rows(r), emit, r);
+    if (result == QTRACE_E_NOMEM) {
+        qtrace_error_set(&err, result, UINT64_MAX, "out of memory");
+        note(r, result, &err);
+    }
+}
+
+static const uint64_t *chunk_words(struct qt_producer *p, uint64_t number, size_t *skip)
+{
+    *skip = number == 0 ? p->consumed : 0;
+    return qt_ring_chunk(&p->ring, number) + *skip;
+}
+
+/* Take the chunks that a producer has handed over up to `head`. */
+static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
+{
+    uint64_t tail = atomic_load_explicit(&p->ring.tail, memory_order_relaxed);
+    bool any = tail < head;
+    for (; tail < head; tail++) {
+        size_t skip;
+        const uint64_t *words = chunk_words(p, tail, &skip);
+        add_words(r, p, words, QT_CHUNK_WORDS - skip);
+        atomic_store_explicit(&p->ring.tail, tail + 1, memory_order_release);
+    }
+    return any;
+}
+
+/* The end of a stream: the chunk that was being filled, what was lost at the end. */
+static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
+{
+    size_t skip;
+    uint64_t head = atomic_load(&p->ring.head);
+    consume(r, p, head);
+    const uint64_t *words = chunk_words(p, head, &skip);
+    if (p->last_words > skip) {
+        add_words(r, p, words, p->last_words - skip);
+    }
+    qt_builder_partial(&p->builder, p->last_remaining);
+    if (p->losing) {
+        qt_builder_lose(&p->builder, &p->loss);
+    }
+    int result = qt_builder_flush(&p->builder, emit, r);
+    (void)result; /* noted by emit */
+    struct qt_loss *lost = &p->builder.total_lost;
+    r->summary.lost.blocks += lost->blocks;
+    r->summary.lost.insns += lost->insns;
+    r->summary.lost.accesses += lost->accesses;
+    r->summary.lost.events += lost->events;
+    r->summary.streams++;
+}
+
+static void release(struct qt_recorder *r, struct qt_producer *p)
+{
+    pthread_mutex_lock(&r->lock);
+    struct qt_producer **link = &r->producers;
+    while (*link != p) {
+        link = &(*link)->link;
+    }
+    *link = p->link;
+    r->n_live--;
+    if (!r->stopping) {
+        /* when all stops, a thread may still be pushing into this memory */
+        r->rings_used -= p->ring.map_size;
+        qt_ring_finish(&p->ring);
+    }
+    qt_builder_finish(&p->builder);
+    p->open = false;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* One look at every ring. Definitions are taken after a ring's head was read and before its
+ * words are: so every block in the words is known. */
+static bool round_of_rings(struct qt_recorder *r)
+{
+    bool any = false;
+    pthread_mutex_lock(&r->lock);
+    struct qt_producer *p = r->producers;
+    pthread_mutex_unlock(&r->lock);
+    while (p) {
+        pthread_mutex_lock(&r->lock);
+        bool closed = p->closed;
+        struct qt_producer *next = p->link;
+        pthread_mutex_unlock(&r->lock);
+        uint64_t head = atomic_load_explicit(&p->ring.head, memory_order_acquire);
+        if (closed || head != atomic_load(&p->ring.tail)) {
+            take_definitions(r);
+            any |= consume(r, p, head);
+            if (closed) {
+                finish_producer(r, p);
+                release(r, p);
+                any = true;
+            }
+        }
+        p = next;
+    }
+    if (any) {
+        pthread_mutex_lock(&r->lock);
+        pthread_cond_broadcast(&r->room);
+        pthread_mutex_unlock(&r->lock);
+    }
+    return any;
+}
+
+static void work(struct qt_recorder *r)
+{
+    for (;;) {
+        bool any = round_of_rings(r);
+        pthread_mutex_lock(&r->lock);
+        if (r->stopping && !r->producers) {
+            pthread_mutex_unlock(&r->lock);
+            return;
+        }
+        if (!any) {
+            struct timespec until;
+            clock_gettime(CLOCK_MONOTONIC, &until);
+            until.tv_nsec += POLL_NS;
+            if (until.tv_nsec >= 1000000000L) {
+                until.tv_nsec -= 1000000000L;
+                until.tv_sec++;
+            }
+            pthread_cond_timedwait(&r->wanted, &r->lock, &until);
+        }
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+/* A descriptor table of our own: the guest can neither close nor see what we open, and its
+ * numbers are what they would be without us. */
+static void own_descriptors(void)
+{
+    if (syscall(SYS_close_range, 0, ~0U, CLOSE_RANGE_UNSHARE)) {
+        if (unshare(CLONE_FILES)) {
+            return;
+        }
+        long max = sysconf(_SC_OPEN_MAX);
+        for (long fd = 0; fd < max; fd++) {
+            close(fd);
+        }
+    }
+    for (int fd = 0; fd < 3; fd++) {
+        if (open("/dev/null", O_RDWR) != fd) {
+            return;
+        }
+    }
+}
+
+struct opening {
+    struct qt_recorder *recorder;
+    struct qtrace_error *err;
+    int result;
+};
+
+static void *thread_main(void *data)
+{
+    struct opening *opening = data;
+    struct qt_recorder *r = opening->recorder;
+    own_descriptors();
+    int result = qtrace_writer_open(&r->writer, r->path, &r->writer_options, opening->err);
+    pthread_mutex_lock(&r->lock);
+    opening->result = result;
+    r->opened = true;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
+    if (result != QTRACE_OK) {
+        return NULL;
+    }
+    work(r);
+    take_definitions(r);
+    struct qtrace_error err = {0};
+    const char *reason = r->summary.error.code ? r->summary.error.message : r->reason;
+    r->summary.bytes = qtrace_writer_size(r->writer);
+    note(r, qtrace_writer_close(&r->writer, reason, now(r), &err), &err);
+    return NULL;
+}
+
+static int start_thread(struct qt_recorder *r, struct qtrace_error *err)
+{
+    struct opening opening = {r, err, QTRACE_OK};
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int result = pthread_create(&r->thread, NULL, thread_main, &opening);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (result) {
+        return qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "cannot start a thread: %s",
+                                strerror(result));
+    }
+    pthread_mutex_lock(&r->lock);
+    while (!r->opened) {
+        pthread_cond_wait(&r->room, &r->lock);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (opening.result != QTRACE_OK) {
+        pthread_join(r->thread, NULL);
+    }
+    return opening.result;
+}
+
+int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options *options,
+                      struct qtrace_error *err)
+{
+    struct qt_recorder *r = calloc(1, sizeof(*r));
+    *out = NULL;
+    if (!r) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->room, &monotonic);
+    pthread_cond_init(&r->wanted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    clock_gettime(CLOCK_MONOTONIC, &r->start);
+    r->path = options->path;
+    r->writer_options = options->writer;
+    r->ring_bytes = options->ring_bytes;
+    r->rings_bytes = options->rings_bytes;
+    r->drop = options->drop;
+    r->wait_ms = options->wait_ms;
+    r->last = &r->first;
+    int result = start_thread(r, err);
+    if (result != QTRACE_OK) {
+        free(r);
+        return result;
+    }
+    *out = r;
+    return QTRACE_OK;
+}
+
+void qt_recorder_run(struct qt_recorder *r, const struct qtrace_run *run)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->has_run) {
+        r->run = *run;
+        r->has_run = true;
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summary *summary)
+{
+    if (atomic_load(&r->abandoned)) {
+        return;
+    }
+    pthread_mutex_lock(&r->lock);
+    bool first = !r->stopping;
+    if (first) {
+        r->stopping = true;
+        r->reason = reason;
+        for (struct qt_producer *p = r->producers; p; p = p->link) {
+            if (!p->closed) {
+                close_locked(p);
+            }
+        }
+        pthread_cond_broadcast(&r->wanted);
+    } else {
+        /* the first caller to return ends the process: wait for the file */
+        while (!r->stopped) {
+            pthread_cond_wait(&r->room, &r->lock);
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (first) {
+        pthread_join(r->thread, NULL);
+        *summary = r->summary;
+        pthread_mutex_lock(&r->lock);
+        r->stopped = true;
+        pthread_cond_broadcast(&r->room);
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+void qt_recorder_abandon(struct qt_recorder *r)
+{
+    atomic_store(&r->abandoned, true);
+}

@@ -1,0 +1,127 @@
+/*
+ * recorder.h - from the words of many threads to one file
+ *
+ * A *producer* is one vCPU lifetime: its thread pushes words, everything else is done by the
+ * recorder's own thread, which reads the rings, builds batches and writes frames. That thread
+ * blocks all signals and has a file descriptor table of its own, so the traced program can
+ * neither disturb it nor see its files.
+ *
+ * Threads: qt_push and qt_event are for the thread that runs the vCPU; qt_recorder_define may
+ * be called by any thread; a producer may be closed by another thread while its own still
+ * pushes (what it pushes from then on is not recorded).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_RECORDER_H
+#define QT_RECORDER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "builder.h"
+#include "qtrace/writer.h"
+#include "ring.h"
+#include "words.h"
+
+struct qt_recorder;
+
+struct qt_recorder_options {
+    const char *path; /* absolute */
+    struct qtrace_writer_options writer;
+    size_t ring_bytes;  /* of one producer */
+    size_t rings_bytes; /* of all */
+    bool drop;          /* when a ring is full: count a loss at once instead of waiting */
+    unsigned wait_ms;   /* longest wait for a full ring */
+};
+
+/* Hot words first; one cache line. */
+struct qt_producer {
+    uint64_t *next;  /* the next word */
+    uint64_t *slot;  /* instructions of the current block that have not started */
+    uint64_t block;  /* word of the current block, where somebody asks for it */
+    uint64_t own_slot;
+    /* from here on cold */
+    struct qt_recorder *recorder;
+    uint32_t stream, vcpu;
+    bool open;          /* recorder->lock */
+    bool losing;        /* words go to the scratch chunk; own thread and lock */
+    bool lost_any;      /* this loss has lasted for a chunk */
+    uint32_t carry;     /* PARTIAL of the last recorded block, met in the scratch chunk */
+    struct qt_loss loss;
+    struct qt_ring ring;
+    struct qt_builder builder; /* recorder's thread */
+    uint64_t consumed;         /* words of the first chunk that are older than the stream */
+    bool closed;               /* recorder->lock: no more words */
+    size_t last_words;         /* of the chunk that was being filled */
+    uint32_t last_remaining;
+    struct qt_producer *link;  /* list of the recorder */
+};
+
+struct qt_summary {
+    uint64_t blocks, insns, accesses, events, translations, streams, bytes;
+    struct qt_loss lost;
+    struct qtrace_error error; /* code 0 = none */
+};
+
+/* Open the file and start the thread. options->path is borrowed for ever. */
+int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options *options,
+                      struct qtrace_error *err) QTRACE_MUST_USE;
+
+/* The facts of the run, before the first definition; later calls are ignored. The strings are
+ * borrowed for ever. */
+void qt_recorder_run(struct qt_recorder *recorder, const struct qtrace_run *run);
+
+/* A translation with the next id, which is returned through *id; the caller gives away
+ * `definition`, one malloc'ed piece whose first member is a struct qtrace_translation. The
+ * stream of this thread gets the event. UINT32_MAX: nothing is recorded any more. */
+uint32_t qt_recorder_define(struct qt_recorder *recorder,
+                            struct qtrace_translation *definition);
+
+/* Begin a stream in *producer (all zero, or ended before). False: no memory. */
+bool qt_producer_open(struct qt_recorder *recorder, struct qt_producer *producer, uint32_t vcpu);
+
+/* End a stream. The words pushed so far are recorded. */
+void qt_producer_close(struct qt_producer *producer, bool vcpu_exits);
+
+/* Write everything, close the file, end the thread. The recorder itself stays, as other
+ * threads may still touch it. */
+void qt_recorder_stop(struct qt_recorder *recorder, const char *reason,
+                      struct qt_summary *summary);
+
+/* In a forked child: record nothing any more, touch nothing. */
+void qt_recorder_abandon(struct qt_recorder *recorder);
+
+/* The producer that this thread filled last; NULL = none yet. */
+struct qt_producer *qt_producer_self(void);
+void qt_producer_adopt(struct qt_producer *producer);
+
+/* The place after a full chunk. */
+void qt_producer_turn(struct qt_producer *producer);
+
+/* An event, with the next place in the order of all streams. */
+void qt_event(struct qt_producer *producer, enum qtrace_event_kind kind, unsigned n_args,
+              const uint64_t *args);
+
+/* Say that the last `remaining` instructions of the current block did not start. */
+void qt_producer_partial(struct qt_producer *producer, uint64_t remaining);
+
+/* Say so if the slot does. */
+void qt_producer_settle(struct qt_producer *producer);
+
+/* An access that a single word cannot hold. */
+void qt_producer_access(struct qt_producer *producer, uint32_t insn, uint32_t flags,
+                        uint64_t vaddr, uint32_t block);
+
+/* The release order lets another thread that sees the new place see the word as well. */
+static inline void qt_push(struct qt_producer *producer, uint64_t word)
+{
+    uint64_t *next = producer->next;
+    *next++ = word;
+    __atomic_store_n(&producer->next, next, __ATOMIC_RELEASE);
+    if (__builtin_expect(qt_chunk_is_full(next), 0)) {
+        qt_producer_turn(producer);
+    }
+}
+
+#endif

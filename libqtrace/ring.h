@@ -1,0 +1,68 @@
+/*
+ * ring.h - words on their way from one vCPU thread to the encoder thread
+ *
+ * A ring is a circle of chunks. The producer fills a chunk by plain stores; that a chunk is
+ * full shows in the address of the next word (chunks are aligned to their size), so the hot
+ * path needs no other bound. Only whole chunks are handed over, and then nobody is woken: the
+ * consumer looks often enough. All functions but those marked are for the producer's thread.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_RING_H
+#define QT_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QT_CHUNK_WORDS 4096
+#define QT_CHUNK_BYTES (QT_CHUNK_WORDS * sizeof(uint64_t))
+#define QT_RING_MIN_CHUNKS 2
+
+struct qt_ring {
+    uint64_t *chunks;   /* n_chunks of them, and one more: the scratch chunk */
+    uint32_t n_chunks;
+    size_t map_size;
+    void *map;
+    _Atomic uint64_t head; /* chunks handed over by the producer */
+    _Atomic uint64_t tail; /* chunks given back by the consumer */
+};
+
+/* Does the next word start a new chunk? */
+static inline bool qt_chunk_is_full(const uint64_t *next)
+{
+    return ((uintptr_t)next & (QT_CHUNK_BYTES - 1)) == 0;
+}
+
+/* False: no memory. bytes is rounded to chunks, at least QT_RING_MIN_CHUNKS. */
+bool qt_ring_init(struct qt_ring *ring, size_t bytes);
+void qt_ring_finish(struct qt_ring *ring);
+
+/* The chunk that the producer fills after `head` others. */
+static inline uint64_t *qt_ring_chunk(const struct qt_ring *ring, uint64_t number)
+{
+    return ring->chunks + number % ring->n_chunks * QT_CHUNK_WORDS;
+}
+
+/* Where a producer writes what nobody will read. */
+static inline uint64_t *qt_ring_scratch(const struct qt_ring *ring)
+{
+    return ring->chunks + (size_t)ring->n_chunks * QT_CHUNK_WORDS;
+}
+
+/* Hand over the chunk that was being filled. */
+static inline void qt_ring_publish(struct qt_ring *ring)
+{
+    atomic_fetch_add_explicit(&ring->head, 1, memory_order_release);
+}
+
+/* May the chunk after the published ones be filled? */
+static inline bool qt_ring_has_room(struct qt_ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) -
+               atomic_load_explicit(&ring->tail, memory_order_acquire) <
+           ring->n_chunks;
+}
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * install.c - QEMU loads us
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdio.h>
+
+#include "plugin.h"
+
+/* Longest wait of a vCPU for a full ring. */
+#define WAIT_MS 5000
+
+struct qt_plugin qt_plugin;
+
+static bool start(const struct qt_options *options)
+{
+    struct qt_recorder_options recorder = {
+        .path = options->out,
+        .writer = {.struct_size = sizeof(recorder.writer),
+                   .level = options->level,
+                   .overwrite = options->overwrite,
+                   .producer = "qtrace " QTRACE_VERSION},
+        .ring_bytes = options->ring,
+        .rings_bytes = options->rings,
+        .drop = options->drop,
+        .wait_ms = WAIT_MS,
+    };
+    struct qtrace_error err = {0};
+    if (qt_recorder_start(&qt_plugin.recorder, &recorder, &err) != QTRACE_OK) {
+        fprintf(stderr, "qtrace: %s: %s\n", options->out, err.message);
+        return false;
+    }
+    return true;
+}
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
+                                           int argc, char **argv)
+{
+    if (qt_plugin.recorder) {
+        fprintf(stderr, "qtrace: loaded twice; one recorder in a process is enough\n");
+        return 1;
+    }
+    if (!qt_options_parse(&qt_plugin.options, argc, argv)) {
+        return 1;
+    }
+    qt_plugin.api = info->version.cur;
+    qt_plugin.system = info->system_emulation;
+    qt_plugin.careful = info->system_emulation;
+    qt_plugin.callbacks_per_insn =
+        qt_plugin.api < 2 && info->system_emulation && info->system.max_vcpus > 1;
+    qt_facts_install(&qt_plugin.run, info);
+    if (!start(&qt_plugin.options)) {
+        return 1;
+    }
+    if (qt_plugin.api >= 2) {
+        /* a cache line for each vCPU */
+        qt_plugin.progress = qemu_plugin_scoreboard_new(64);
+    }
+    qt_lifecycle_register(id);
+    return 0;
+}

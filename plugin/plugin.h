@@ -1,0 +1,70 @@
+/*
+ * plugin.h - what the files of the recorder plugin share
+ *
+ * The plugin is glue: QEMU's callbacks in, libqtrace's recorder out. install.c reads the
+ * options and registers; translate.c describes a block and instruments it; callbacks.c is the
+ * hot path; lifecycle.c is everything that happens rarely; api.c finds what QEMU offers.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_PLUGIN_H
+#define QT_PLUGIN_H
+
+#define QEMU_PLUGIN_API_ALL
+#define QEMU_PLUGIN_API __attribute__((weak))
+#include "qtrace/qemu-plugin.h"
+#include "recorder.h"
+
+/* vCPU indices from here on are not recorded. User-mode QEMU has one per live thread. */
+#define QT_MAX_VCPUS 65536
+
+struct qt_options {
+    char *out; /* absolute, %p replaced */
+    bool overwrite, mem, disas, drop, verbose;
+    unsigned level;
+    size_t ring, rings;
+};
+
+/* What the process is, set once by install. */
+struct qt_plugin {
+    int api; /* what this QEMU speaks: the highest version that it accepts */
+    bool system;
+    bool careful; /* blocks can be executed for their memory callbacks alone */
+    struct qt_options options;
+    struct qt_recorder *recorder;
+    struct qtrace_run run;
+    bool run_told;
+    /* How far a block got: see callbacks.h */
+    bool callbacks_per_insn; /* API 1 with several vCPUs */
+    struct qemu_plugin_scoreboard *progress; /* API >= 2 */
+    unsigned n_open; /* vCPUs now */
+    unsigned max_vcpu;
+};
+
+extern struct qt_plugin qt_plugin;
+
+/* Where API 1 adds inline, as long as one vCPU exists. */
+extern uint64_t *const qt_plugin_shared_slot;
+
+/* Aligned so that an index is a shift; pages that nobody touches cost nothing. */
+union qt_vcpu {
+    struct qt_producer producer;
+    char size[1024];
+};
+extern union qt_vcpu qt_vcpus[QT_MAX_VCPUS];
+
+/* Parse argv into options. False: an explanation has been printed. */
+bool qt_options_parse(struct qt_options *options, int argc, char **argv);
+const char *const *qt_options_text(const struct qt_options *options, size_t *n);
+
+/* The run's facts that are known at install, and those that are known once the guest runs. */
+void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info);
+void qt_facts_guest(struct qtrace_run *run);
+
+/* The translation callback in both dialects. */
+void qt_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
+void qt_translate_v7(struct qemu_plugin_tb *tb, void *userdata);
+
+void qt_lifecycle_register(qemu_plugin_id_t id);
+
+#endif

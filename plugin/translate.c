@@ -1,0 +1,168 @@
+/*
+ * translate.c - describe a new translation, and instrument it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "callbacks.h"
+
+/* Plugins of API 1 and 2 read instruction bytes through a pointer, some of them always four:
+ * behind a short instruction they see what an older translation left there. Replay must show
+ * them the same, so it is recorded. The buffer behind the pointer has 16 bytes at least. */
+#define SEEN_BYTES 4
+
+struct sizes {
+    size_t bytes, text;
+};
+
+static size_t insn_bytes(const struct qemu_plugin_insn *insn)
+{
+    size_t size = qemu_plugin_insn_size(insn);
+    return qt_plugin.api < 3 && size < SEEN_BYTES ? SEEN_BYTES : size;
+}
+
+static void copy_data(const struct qemu_plugin_insn *insn, uint8_t *to, size_t size)
+{
+    uintptr_t result = qemu_plugin_insn_data(insn, to, size);
+    if (qt_plugin.api < 3) {
+        memcpy(to, (const void *)result, size);
+    }
+}
+
+static struct sizes measure(const struct qemu_plugin_tb *tb, size_t n, char **disas)
+{
+    struct sizes sizes = {0, 0};
+    for (size_t i = 0; i < n; i++) {
+        const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        const char *symbol = qemu_plugin_insn_symbol(insn);
+        disas[i] = qt_plugin.options.disas ? qemu_plugin_insn_disas(insn) : NULL;
+        sizes.bytes += insn_bytes(insn);
+        sizes.text += disas[i] ? strlen(disas[i]) + 1 : 0;
+        sizes.text += symbol ? strlen(symbol) + 1 : 0;
+    }
+    return sizes;
+}
+
+static const char *add_text(char **end, const char *text)
+{
+    if (!text) {
+        return NULL;
+    }
+    char *start = *end;
+    *end = stpcpy(start, text) + 1;
+    return start;
+}
+
+static void describe_insn(struct qtrace_insn *to, const struct qemu_plugin_insn *insn,
+                          const char *disas, uint8_t **bytes, char **text)
+{
+    to->vaddr = qemu_plugin_insn_vaddr(insn);
+    to->haddr = (uintptr_t)qemu_plugin_insn_haddr(insn);
+    to->has_haddr = true;
+    to->size = qemu_plugin_insn_size(insn);
+    to->data_size = insn_bytes(insn);
+    to->data = *bytes;
+    copy_data(insn, *bytes, to->data_size);
+    *bytes += to->data_size;
+    to->disas = add_text(text, disas);
+    to->symbol = add_text(text, qemu_plugin_insn_symbol(insn));
+}
+
+/* One piece of memory with everything; NULL without any. */
+static struct qtrace_translation *describe(const struct qemu_plugin_tb *tb, size_t n)
+{
+    char *disas[QTRACE_MAX_BLOCK_INSNS];
+    struct sizes sizes = measure(tb, n, disas);
+    struct qtrace_translation *t = malloc(sizeof(*t) + n * sizeof(struct qtrace_insn) +
+                                          sizes.bytes + sizes.text);
+    if (t) {
+        struct qtrace_insn *insn = (struct qtrace_insn *)(t + 1);
+        uint8_t *bytes = (uint8_t *)(insn + n);
+        char *text = (char *)bytes + sizes.bytes;
+        t->vaddr = qemu_plugin_tb_vaddr(tb);
+        t->n_insns = n;
+        t->insn = insn;
+        for (size_t i = 0; i < n; i++) {
+            describe_insn(&insn[i], qemu_plugin_tb_get_insn(tb, i), disas[i], &bytes, &text);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        g_free(disas[i]);
+    }
+    return t;
+}
+
+static void instrument_progress(struct qemu_plugin_insn *insn, uint64_t behind)
+{
+    if (qt_plugin.api >= 2) {
+        qemu_plugin_u64 entry = {qt_plugin.progress, 0};
+        bool store = qt_plugin.api >= 3;
+        qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+            insn, store ? QEMU_PLUGIN_INLINE_STORE_U64 : QEMU_PLUGIN_INLINE_ADD_U64, entry,
+            store ? behind : (uint64_t)-1);
+    } else if (qt_plugin.callbacks_per_insn) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, qt_on_insn, QEMU_PLUGIN_CB_NO_REGS,
+                                               (void *)(uintptr_t)behind);
+    } else {
+        qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                   qt_plugin_shared_slot, (uint64_t)-1);
+    }
+}
+
+static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n)
+{
+    /* longer blocks are never executed for their memory callbacks alone */
+    bool careful = qt_plugin.careful && n <= 2;
+    qemu_plugin_register_vcpu_tb_exec_cb(
+        tb, qt_plugin.careful ? qt_on_block_careful : qt_on_block, QEMU_PLUGIN_CB_NO_REGS,
+        (void *)(uintptr_t)qt_word_block(id, n));
+    for (size_t i = 0; i < n; i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        instrument_progress(insn, n - 1 - i);
+        if (qt_plugin.options.mem) {
+            qemu_plugin_register_vcpu_mem_cb(
+                insn, careful ? qt_on_access_careful : qt_on_access, QEMU_PLUGIN_CB_NO_REGS,
+                QEMU_PLUGIN_MEM_RW,
+                careful ? qt_insn_name(id, i) : (void *)(uintptr_t)qt_word_insn(i));
+        }
+    }
+}
+
+static void tell_run(void)
+{
+    if (!__atomic_exchange_n(&qt_plugin.run_told, true, __ATOMIC_RELAXED)) {
+        qt_facts_guest(&qt_plugin.run);
+        qt_recorder_run(qt_plugin.recorder, &qt_plugin.run);
+    }
+}
+
+static void translate(struct qemu_plugin_tb *tb)
+{
+    size_t n = qemu_plugin_tb_n_insns(tb);
+    if (n == 0 || n > QTRACE_MAX_BLOCK_INSNS) {
+        return;
+    }
+    tell_run();
+    struct qtrace_translation *translation = describe(tb, n);
+    if (!translation) {
+        return;
+    }
+    uint32_t id = qt_recorder_define(qt_plugin.recorder, translation);
+    if (id != UINT32_MAX) {
+        instrument(tb, id, n);
+    }
+}
+
+void qt_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    (void)id;
+    translate(tb);
+}
+
+void qt_translate_v7(struct qemu_plugin_tb *tb, void *userdata)
+{
+    (void)userdata;
+    translate(tb);
+}
