@@ -1,0 +1,31 @@
+/*
+ * batch.h - a batch that owns its arrays
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_BATCH_H
+#define QT_BATCH_H
+
+#include "qtrace/event.h"
+
+/* How many rows of each kind. */
+struct qt_batch_size {
+    uint32_t blocks, accesses, foreign, events;
+};
+
+/* The writable arrays are those that batch shows read-only. One allocation holds all;
+ * qtrace_batch_free(&batch) releases it. */
+struct qt_batch {
+    struct qtrace_batch batch; /* first: a pointer to it is a pointer to the whole */
+    uint32_t *block, *access_end;
+    uint16_t *started, *insn;
+    uint64_t *vaddr;
+    uint8_t *flags;
+    struct qtrace_foreign *foreign;
+    struct qtrace_event *event;
+};
+
+/* NULL: out of memory. The counts in batch are set, the rows are not initialised. */
+struct qt_batch *qt_batch_new(const struct qt_batch_size *size);
+
+#endif

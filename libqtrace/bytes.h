@@ -1,0 +1,144 @@
+/*
+ * bytes.h - little-endian numbers, varints, a checked cursor, a growable buffer, CRC32C
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_BYTES_H
+#define QT_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define QT_VARINT_MAX 10 /* bytes of the longest varint */
+
+#define qt_likely(x) __builtin_expect(!!(x), 1)
+#define qt_unlikely(x) __builtin_expect(!!(x), 0)
+
+static inline uint8_t *qt_put_le16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    return p + 2;
+}
+
+static inline uint8_t *qt_put_le32(uint8_t *p, uint32_t v)
+{
+    return qt_put_le16(qt_put_le16(p, (uint16_t)v), (uint16_t)(v >> 16));
+}
+
+static inline uint8_t *qt_put_le64(uint8_t *p, uint64_t v)
+{
+    return qt_put_le32(qt_put_le32(p, (uint32_t)v), (uint32_t)(v >> 32));
+}
+
+static inline uint16_t qt_get_le16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t qt_get_le32(const uint8_t *p)
+{
+    return qt_get_le16(p) | (uint32_t)qt_get_le16(p + 2) << 16;
+}
+
+static inline uint64_t qt_get_le64(const uint8_t *p)
+{
+    return qt_get_le32(p) | (uint64_t)qt_get_le32(p + 4) << 32;
+}
+
+/* Unchecked: the caller has reserved QT_VARINT_MAX bytes (fewer for smaller types). */
+static inline uint8_t *qt_put_varint(uint8_t *p, uint64_t v)
+{
+    while (v >= 0x80) {
+        *p++ = (uint8_t)(v | 0x80);
+        v >>= 7;
+    }
+    *p++ = (uint8_t)v;
+    return p;
+}
+
+static inline size_t qt_varint_size(uint64_t v)
+{
+    size_t n = 1;
+
+    while (v >= 0x80) {
+        v >>= 7;
+        n++;
+    }
+    return n;
+}
+
+static inline uint64_t qt_zigzag64(uint64_t v)
+{
+    return v << 1 ^ (0 - (v >> 63));
+}
+
+static inline uint64_t qt_unzigzag64(uint64_t v)
+{
+    return v >> 1 ^ (0 - (v & 1));
+}
+
+static inline uint32_t qt_zigzag32(uint32_t v)
+{
+    return v << 1 ^ (0 - (v >> 31));
+}
+
+static inline uint32_t qt_unzigzag32(uint32_t v)
+{
+    return v >> 1 ^ (0 - (v & 1));
+}
+
+/* What is left to read. Getters return false at the end or on bad data. */
+struct qt_cursor {
+    const uint8_t *p, *end;
+};
+
+static inline struct qt_cursor qt_cursor(const void *data, size_t size)
+{
+    const uint8_t *p = data;
+
+    return (struct qt_cursor){p, size == 0 ? p : p + size};
+}
+
+static inline size_t qt_cursor_left(const struct qt_cursor *c)
+{
+    return (size_t)(c->end - c->p);
+}
+
+bool qt_cursor_long_varint(struct qt_cursor *c, uint64_t *v);
+
+static inline bool qt_cursor_varint(struct qt_cursor *c, uint64_t *v)
+{
+    if (qt_likely(c->p < c->end && *c->p < 0x80)) {
+        *v = *c->p++;
+        return true;
+    }
+    return qt_cursor_long_varint(c, v);
+}
+
+/* A varint that is at most max. */
+static inline bool qt_cursor_max(struct qt_cursor *c, uint64_t *v, uint64_t max)
+{
+    return qt_cursor_varint(c, v) && *v <= max;
+}
+
+/* A buffer that grows. Functions return 0 or QTRACE_E_NOMEM; then it is unchanged. */
+struct qt_buf {
+    uint8_t *data;
+    size_t len, cap;
+};
+
+/* Make room for extra bytes behind len. */
+int qt_buf_reserve(struct qt_buf *buf, size_t extra);
+int qt_buf_append(struct qt_buf *buf, const void *data, size_t size);
+void qt_buf_finish(struct qt_buf *buf);
+
+/* Grow an array of *cap elements to at least need. 0 or QTRACE_E_NOMEM. */
+int qt_grow(void **array, size_t *cap, size_t need, size_t element);
+
+/* CRC32C (Castagnoli) of data that follows other data with the sum crc; start with 0. */
+uint32_t qt_crc32c(uint32_t crc, const void *data, size_t size);
+
+#endif

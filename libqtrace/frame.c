@@ -1,0 +1,451 @@
+/*
+ * frame.c - one batch as a message with a column directory and the columns behind it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "frame.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "trace.pb-c.h"
+
+/* ---- the message ---- */
+
+static uint32_t row_kind(unsigned id)
+{
+    static const uint8_t kind[] = {
+        [QTRACE_COLUMN_BLOCK] = QT_ROWS_BLOCK,
+        [QTRACE_COLUMN_STARTED] = QT_ROWS_BLOCK,
+        [QTRACE_COLUMN_ACCESS_COUNT] = QT_ROWS_BLOCK,
+        [QTRACE_COLUMN_ACCESS_INSN] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_ACCESS_FLAGS] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_ACCESS_ADDR] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_FOREIGN] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_EVENT] = QT_ROWS_EVENT,
+        [QTRACE_COLUMN_DEFINITIONS] = QT_ROWS_TRANSLATION,
+    };
+
+    return id < sizeof(kind) ? kind[id] : 0;
+}
+
+/* Columns without which the column cannot be decoded. */
+static size_t column_needs(unsigned id, uint32_t **needs)
+{
+    static uint32_t block[] = {QTRACE_COLUMN_BLOCK};
+    static uint32_t addr[] = {QTRACE_COLUMN_BLOCK, QTRACE_COLUMN_ACCESS_COUNT,
+                              QTRACE_COLUMN_ACCESS_INSN, QTRACE_COLUMN_ACCESS_FLAGS,
+                              QTRACE_COLUMN_FOREIGN};
+
+    if (id == QTRACE_COLUMN_STARTED) {
+        *needs = block;
+        return 1;
+    }
+    if (id == QTRACE_COLUMN_ACCESS_ADDR) {
+        *needs = addr;
+        return sizeof(addr) / sizeof(addr[0]);
+    }
+    return 0;
+}
+
+static void pack_column(Qtrace__Column *to, const struct qt_frame *frame, unsigned i)
+{
+    const struct qtrace_column_info *from = &frame->info.column[i];
+
+    qtrace__column__init(to);
+    to->id = from->id;
+    to->row_kind = row_kind(from->id);
+    to->rows = from->rows;
+    to->encoding = from->encoding;
+    to->codec = from->codec;
+    to->raw_size = from->raw_size;
+    to->stored_size = from->stored_size;
+    to->crc32c = frame->crc[i];
+    to->mandatory = frame->mandatory >> i & 1;
+    to->n_needs = column_needs(from->id, &to->needs);
+}
+
+/* The fields that message and info have in common, as one list for both directions. */
+#define FRAME_FIELDS(X)                                                                   \
+    X(stream) X(vcpu) X(first_block) X(first_insn) X(first_access) X(first_event)         \
+    X(blocks) X(insns) X(accesses) X(events) X(first_seq) X(last_seq) X(first_time)       \
+    X(last_time) X(first_translation) X(translations) X(copy) X(syscalls)
+
+int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out)
+{
+    Qtrace__Column column[QTRACE_FRAME_COLUMNS], *list[QTRACE_FRAME_COLUMNS];
+    Qtrace__Frame message = QTRACE__FRAME__INIT;
+    unsigned i;
+    int ret;
+
+#define PACK(name) message.name = frame->info.name;
+    FRAME_FIELDS(PACK)
+#undef PACK
+    for (i = 0; i < frame->info.n_columns; i++) {
+        pack_column(&column[i], frame, i);
+        list[i] = &column[i];
+    }
+    message.n_column = frame->info.n_columns;
+    message.column = list;
+    out->len = 0;
+    ret = qt_buf_reserve(out, qtrace__frame__get_packed_size(&message));
+    if (ret == QTRACE_OK) {
+        out->len = qtrace__frame__pack(&message, out->data);
+    }
+    return ret;
+}
+
+static int damaged(struct qtrace_error *err, const char *what)
+{
+    return qtrace_error_set(err, QTRACE_E_DAMAGED, UINT64_MAX, "%s", what);
+}
+
+static int unpack_column(struct qt_frame *frame, unsigned i, const Qtrace__Column *from,
+                         struct qtrace_error *err)
+{
+    struct qtrace_column_info *to = &frame->info.column[i];
+    unsigned k;
+
+    to->id = from->id;
+    to->encoding = from->encoding;
+    to->codec = from->codec;
+    to->rows = from->rows;
+    to->raw_size = from->raw_size;
+    to->stored_size = from->stored_size;
+    frame->crc[i] = from->crc32c;
+    frame->mandatory |= (uint16_t)((from->mandatory ? 1u : 0u) << i);
+    if (to->raw_size > QT_COLUMN_RAW_MAX || to->stored_size > 2ull * QT_COLUMN_RAW_MAX) {
+        return qtrace_error_set(err, QTRACE_E_DAMAGED, UINT64_MAX, "column %s is too big",
+                                qtrace_column_name(to->id));
+    }
+    if (to->raw_size == 0 || to->rows == 0 || to->raw_size > 255 * to->stored_size + 64) {
+        return qtrace_error_set(err, QTRACE_E_DAMAGED, UINT64_MAX,
+                                "column %s has an impossible size",
+                                qtrace_column_name(to->id));
+    }
+    for (k = 0; k < i; k++) {
+        if (frame->info.column[k].id == to->id) {
+            return qtrace_error_set(err, QTRACE_E_DAMAGED, UINT64_MAX,
+                                    "column %s is there twice", qtrace_column_name(to->id));
+        }
+    }
+    return QTRACE_OK;
+}
+
+static bool overflows(uint64_t first, uint64_t n)
+{
+    return first > UINT64_MAX / 2 || n > UINT64_MAX / 4;
+}
+
+static int check_counts(const struct qtrace_frame_info *f, struct qtrace_error *err)
+{
+    if (f->blocks > QT_MAX_ROWS || f->accesses > QT_MAX_ROWS || f->events > QT_MAX_ROWS ||
+        f->insns > f->blocks * QTRACE_MAX_BLOCK_INSNS || f->syscalls > f->events) {
+        return damaged(err, "a frame has impossible counts");
+    }
+    if (overflows(f->first_block, 0) || overflows(f->first_insn, 0) ||
+        overflows(f->first_access, 0) || overflows(f->first_event, 0)) {
+        return damaged(err, "a frame has impossible ordinals");
+    }
+    if (f->definitions && (f->translations == 0 || f->first_translation > UINT32_MAX ||
+                           f->translations > UINT32_MAX - f->first_translation)) {
+        return damaged(err, "a definition frame has impossible ids");
+    }
+    if (f->definitions && (f->n_columns != 1 || f->blocks > 0 || f->accesses > 0 ||
+                           f->events > 0)) {
+        return damaged(err, "a definition frame has rows of other kinds");
+    }
+    return QTRACE_OK;
+}
+
+static int unpack(struct qt_frame *frame, const Qtrace__Frame *message,
+                  struct qtrace_error *err)
+{
+    unsigned i;
+    int ret = QTRACE_OK;
+
+    if (message->n_column > QTRACE_FRAME_COLUMNS) {
+        return qtrace_error_set(err, QTRACE_E_REFUSED, UINT64_MAX,
+                                "a frame has %zu columns, more than this reader knows",
+                                message->n_column);
+    }
+#define UNPACK(name) frame->info.name = message->name;
+    FRAME_FIELDS(UNPACK)
+#undef UNPACK
+    frame->info.n_columns = (unsigned)message->n_column;
+    for (i = 0; ret == QTRACE_OK && i < message->n_column; i++) {
+        ret = unpack_column(frame, i, message->column[i], err);
+        frame->info.definitions |= message->column[i]->id == QTRACE_COLUMN_DEFINITIONS;
+    }
+    return ret == QTRACE_OK ? check_counts(&frame->info, err) : ret;
+}
+
+int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
+                    struct qtrace_error *err)
+{
+    Qtrace__Frame *message = qtrace__frame__unpack(NULL, size, body);
+    int ret;
+
+    *frame = (struct qt_frame){0};
+    if (message == NULL) {
+        return damaged(err, "a frame's message is malformed");
+    }
+    ret = unpack(frame, message, err);
+    qtrace__frame__free_unpacked(message, NULL);
+    return ret;
+}
+
+/* ---- encoding ---- */
+
+void qt_frame_coder_finish(struct qt_frame_coder *coder)
+{
+    qt_codec_finish(&coder->codec);
+    qt_raw_columns_finish(&coder->raw);
+    qt_buf_finish(&coder->stored);
+}
+
+int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_frame *frame,
+                        unsigned id, uint64_t rows, const void *raw, size_t size)
+{
+    unsigned i = frame->info.n_columns;
+    struct qtrace_column_info *column = &frame->info.column[i];
+    size_t begin = coder->stored.len;
+    int ret;
+
+    if (size > QT_COLUMN_RAW_MAX) {
+        return QTRACE_E_INVALID;
+    }
+    ret = qt_codec_encode(&coder->codec, level, raw, size, &coder->stored);
+    if (ret < 0) {
+        return ret;
+    }
+    *column = (struct qtrace_column_info){
+        .id = id,
+        .encoding = QT_ENCODING,
+        .codec = level == 0 ? QT_CODEC_NONE : QT_CODEC_LZ4,
+        .rows = rows,
+        .raw_size = size,
+        .stored_size = coder->stored.len - begin,
+    };
+    frame->crc[i] = qt_crc32c(0, coder->stored.data + begin, coder->stored.len - begin);
+    frame->mandatory |= (uint16_t)(1u << i);
+    frame->info.n_columns++;
+    return QTRACE_OK;
+}
+
+static void describe(struct qtrace_frame_info *f, const struct qtrace_batch *b, uint64_t insns)
+{
+    uint32_t i;
+
+    f->stream = b->stream;
+    f->vcpu = b->vcpu;
+    f->first_block = b->first_block;
+    f->first_insn = b->first_insn;
+    f->first_access = b->first_access;
+    f->first_event = b->first_event;
+    f->blocks = b->n_blocks;
+    f->insns = insns;
+    f->accesses = b->n_accesses;
+    f->events = b->n_events;
+    f->first_seq = f->last_seq = b->first_seq;
+    f->first_time = f->last_time = b->first_time;
+    for (i = 0; i < b->n_events; i++) {
+        f->syscalls += b->event[i].kind == QTRACE_EVENT_SYSCALL;
+        f->last_seq = b->event[i].seq;
+        f->last_time = b->event[i].time;
+    }
+}
+
+int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
+                    const struct qtrace_batch *batch, const struct qt_lengths *lengths,
+                    struct qt_frame *frame, struct qtrace_error *err)
+{
+    struct qt_raw_columns *raw = &coder->raw;
+    const char *why;
+    unsigned id;
+    int ret = qt_columns_encode(raw, batch, lengths, &why);
+
+    if (ret < 0) {
+        return qtrace_error_set(err, ret, UINT64_MAX, "%s", why);
+    }
+    *frame = (struct qt_frame){0};
+    describe(&frame->info, batch, raw->n_insns);
+    coder->stored.len = 0;
+    for (id = 1; id < QT_COLUMNS; id++) {
+        if (raw->column[id].len == 0) {
+            continue;
+        }
+        ret = qt_frame_add_column(coder, level, frame, id, raw->rows[id], raw->column[id].data,
+                                  raw->column[id].len);
+        if (ret < 0) {
+            return qtrace_error_set(err, ret, UINT64_MAX, "column %s: %s",
+                                    qtrace_column_name(id), qtrace_strerror(ret));
+        }
+    }
+    return QTRACE_OK;
+}
+
+/* ---- decoding ---- */
+
+/* The least number of raw bytes that so many rows of a column take. */
+static uint64_t least_size(unsigned id, uint64_t rows)
+{
+    switch (id) {
+    case QTRACE_COLUMN_STARTED:
+    case QTRACE_COLUMN_FOREIGN:
+        return rows * 2;
+    case QTRACE_COLUMN_EVENT:
+        return rows * 6;
+    default:
+        return rows;
+    }
+}
+
+static uint64_t rows_wanted(const struct qtrace_frame_info *f, unsigned id, uint64_t rows)
+{
+    switch (id) {
+    case QTRACE_COLUMN_BLOCK:
+        return f->blocks;
+    case QTRACE_COLUMN_ACCESS_COUNT:
+        return f->accesses == 0 ? 0 : f->blocks + 1;
+    case QTRACE_COLUMN_STARTED:
+        return rows <= f->blocks ? rows : f->blocks;
+    case QTRACE_COLUMN_FOREIGN:
+        return rows <= f->accesses ? rows : f->accesses;
+    case QTRACE_COLUMN_EVENT:
+        return f->events;
+    default:
+        return f->accesses;
+    }
+}
+
+/* Find the columns in the directory: index + 1 by id, 0 = absent. */
+static int find_columns(const struct qt_frame *frame, unsigned *index, struct qtrace_error *err)
+{
+    const struct qtrace_frame_info *f = &frame->info;
+    const struct qtrace_column_info *c;
+    uint64_t rows;
+    unsigned i, id;
+
+    for (i = 0; i < f->n_columns; i++) {
+        c = &f->column[i];
+        if (c->id > 0 && c->id < QT_COLUMNS && c->encoding == QT_ENCODING &&
+            c->codec <= QT_CODEC_LZ4) {
+            index[c->id] = i + 1;
+        } else if (frame->mandatory >> i & 1) {
+            return qtrace_error_set(err, QTRACE_E_REFUSED, c->offset,
+                                    "column %u (%s), encoding %u, codec %u is not known",
+                                    c->id, qtrace_column_name(c->id), c->encoding, c->codec);
+        }
+    }
+    for (id = 1; id < QT_COLUMNS; id++) {
+        c = index[id] == 0 ? NULL : &f->column[index[id] - 1];
+        rows = c == NULL ? 0 : c->rows;
+        if (rows != rows_wanted(f, id, rows) ||
+            (c != NULL && c->raw_size < least_size(id, rows))) {
+            return qtrace_error_set(err, QTRACE_E_DAMAGED, f->offset,
+                                    "column %s has not the rows of its frame",
+                                    qtrace_column_name(id));
+        }
+    }
+    return QTRACE_OK;
+}
+
+static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame,
+                      const uint8_t *stored, const unsigned *index,
+                      struct qt_column_bytes *bytes, struct qtrace_error *err)
+{
+    const struct qtrace_column_info *c;
+    struct qt_buf *raw;
+    unsigned i;
+    int ret;
+
+    for (i = 0; i < frame->info.n_columns; stored += frame->info.column[i++].stored_size) {
+        c = &frame->info.column[i];
+        if (c->id >= QT_COLUMNS || index[c->id] != i + 1) {
+            continue;
+        }
+        raw = &coder->raw.column[c->id];
+        raw->len = 0;
+        ret = qt_buf_reserve(raw, c->raw_size);
+        if (ret == QTRACE_OK) {
+            ret = qt_codec_decode(&coder->codec, c->codec, stored, c->stored_size, raw->data,
+                                  c->raw_size);
+        }
+        if (ret < 0) {
+            return qtrace_error_set(err, ret, c->offset, "column %s: %s",
+                                    qtrace_column_name(c->id), qtrace_strerror(ret));
+        }
+        bytes->data[c->id] = raw->data;
+        bytes->size[c->id] = c->raw_size;
+        bytes->rows[c->id] = c->rows;
+    }
+    return QTRACE_OK;
+}
+
+static struct qt_batch *new_batch(const struct qtrace_frame_info *f, uint64_t foreign)
+{
+    const struct qt_batch_size size = {
+        .blocks = (uint32_t)f->blocks,
+        .accesses = (uint32_t)f->accesses,
+        .foreign = (uint32_t)foreign,
+        .events = (uint32_t)f->events,
+    };
+    struct qt_batch *b = qt_batch_new(&size);
+
+    if (b != NULL) {
+        b->batch.stream = f->stream;
+        b->batch.vcpu = f->vcpu;
+        b->batch.first_block = f->first_block;
+        b->batch.first_insn = f->first_insn;
+        b->batch.first_access = f->first_access;
+        b->batch.first_event = f->first_event;
+        b->batch.first_seq = f->first_seq;
+        b->batch.first_time = f->first_time;
+    }
+    return b;
+}
+
+static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *frame,
+                       const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
+                       struct qtrace_batch **batch, struct qtrace_error *err)
+{
+    struct qt_batch *b;
+    const char *why;
+    int ret;
+
+    if (coder->raw.addr == NULL) {
+        coder->raw.addr = malloc(QT_ADDR_SLOTS * sizeof(*coder->raw.addr));
+    }
+    b = new_batch(&frame->info, bytes->rows[QTRACE_COLUMN_FOREIGN]);
+    *batch = b == NULL ? NULL : &b->batch;
+    if (b == NULL || coder->raw.addr == NULL) {
+        qtrace_batch_free(batch);
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    ret = qt_columns_decode(b, bytes, lengths, coder->raw.addr, &why);
+    if (ret == QTRACE_OK && b->batch.n_insns != frame->info.insns) {
+        ret = QTRACE_E_DAMAGED;
+        why = "a frame has not the instructions that it announces";
+    }
+    if (ret < 0) {
+        qtrace_batch_free(batch);
+        return qtrace_error_set(err, ret, frame->info.offset, "%s", why);
+    }
+    return QTRACE_OK;
+}
+
+int qt_frame_decode(struct qt_frame_coder *coder, const struct qt_frame *frame,
+                    const uint8_t *stored, const struct qt_lengths *lengths,
+                    struct qtrace_batch **batch, struct qtrace_error *err)
+{
+    unsigned index[QT_COLUMNS] = {0};
+    struct qt_column_bytes bytes = {0};
+    int ret = find_columns(frame, index, err);
+
+    *batch = NULL;
+    if (ret == QTRACE_OK) {
+        ret = decompress(coder, frame, stored, index, &bytes, err);
+    }
+    return ret == QTRACE_OK ? decode_rows(coder, frame, &bytes, lengths, batch, err) : ret;
+}

@@ -1,0 +1,53 @@
+/*
+ * frame.h - one batch as a message with a column directory and the columns behind it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_FRAME_H
+#define QT_FRAME_H
+
+#include "codec.h"
+#include "columns.h"
+
+#define QT_COLUMN_RAW_MAX (256u << 20)
+
+/* What the message of a frame says; info.offset and column offsets are the reader's. */
+struct qt_frame {
+    struct qtrace_frame_info info;
+    uint32_t crc[QTRACE_FRAME_COLUMNS];
+    uint16_t mandatory; /* bit per column */
+};
+
+/* Pack the message into out, which is emptied first. */
+int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out);
+
+/* Unpack a message. QTRACE_E_DAMAGED: it contradicts itself; QTRACE_E_REFUSED: it needs what
+ * this library does not know. */
+int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
+                    struct qtrace_error *err);
+
+/* Things to make frames with, kept from frame to frame. Zero it to begin with. */
+struct qt_frame_coder {
+    struct qt_codec codec;
+    struct qt_raw_columns raw;
+    struct qt_buf stored; /* the columns' stored bytes, in the order of the directory */
+};
+
+void qt_frame_coder_finish(struct qt_frame_coder *coder);
+
+/* Encode a batch: fills frame and coder->stored. */
+int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
+                    const struct qtrace_batch *batch, const struct qt_lengths *lengths,
+                    struct qt_frame *frame, struct qtrace_error *err);
+
+/* Append a column to coder->stored and to the directory of frame. */
+int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_frame *frame,
+                        unsigned id, uint64_t rows, const void *raw, size_t size);
+
+/* Decode the stored columns of a frame, which lie one behind the other at stored and whose
+ * sums have been checked. */
+int qt_frame_decode(struct qt_frame_coder *coder, const struct qt_frame *frame,
+                    const uint8_t *stored, const struct qt_lengths *lengths,
+                    struct qtrace_batch **batch, struct qtrace_error *err);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * io.h - reads and writes that finish, with error reports
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_IO_H
+#define QT_IO_H
+
+#include "qtrace/error.h"
+
+/* Read size bytes at offset. QTRACE_E_TRUNCATED: the file ends before. */
+int qt_io_pread(int fd, void *data, size_t size, uint64_t offset, struct qtrace_error *err);
+
+/* Write size bytes at offset. */
+int qt_io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
+                 struct qtrace_error *err);
+
+/* Copy what is left of fd into a new unnamed file. *out is the caller's to close. */
+int qt_io_spool(int fd, int *out, struct qtrace_error *err);
+
+/* Turn an errno value into a report: "what: strerror". */
+int qt_io_error(struct qtrace_error *err, int number, uint64_t offset, const char *what);
+
+#endif

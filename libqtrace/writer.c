@@ -1,0 +1,567 @@
+/*
+ * writer.c - make a trace
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qtrace/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dictionary.h"
+#include "envelope.h"
+#include "frame.h"
+#include "io.h"
+#include "trace.pb-c.h"
+
+#define PRODUCER "libqtrace " QTRACE_VERSION
+
+/* What has been written of a stream. */
+struct stream {
+    bool used;
+    Qtrace__StreamTotals totals;
+};
+
+/* A definition frame, kept for its copy in the trailer. */
+struct kept {
+    struct qt_frame frame;
+    uint8_t *stored;
+    size_t size;
+};
+
+struct qtrace_writer {
+    int fd;
+    unsigned level;
+    uint64_t size;  /* of what has been written whole */
+    uint64_t nonce;
+    uint32_t seq;
+    struct qtrace_error error; /* sticky; code 0 = none */
+    struct qt_buf header, run; /* messages, for their copies */
+    struct qt_buf body, out;   /* scratch */
+    struct qt_frame_coder coder;
+    struct qt_lengths lengths;
+    uint64_t n_translations;
+    struct qt_definitions definitions; /* not yet written */
+    struct kept *kept;
+    size_t n_kept, cap_kept;
+    struct stream *stream;
+    size_t n_streams;
+};
+
+#define MAX_STREAMS (1u << 20)
+
+/* ---- writing ---- */
+
+static int fail(struct qtrace_writer *w, struct qtrace_error *err, int code, const char *what)
+{
+    qtrace_error_set(&w->error, code, UINT64_MAX, "%s", what);
+    if (err != NULL) {
+        *err = w->error;
+    }
+    return code;
+}
+
+static int sticky(const struct qtrace_writer *w, struct qtrace_error *err)
+{
+    if (w->error.code != QTRACE_OK && err != NULL) {
+        *err = w->error;
+    }
+    return w->error.code;
+}
+
+/* Envelope and what follows it, at the end of the file. Nothing counts until all is there. */
+static int put(struct qtrace_writer *w, unsigned type, const struct qt_buf *body,
+               const void *more, size_t more_size, struct qtrace_error *err)
+{
+    const struct qt_envelope envelope = {
+        .nonce = w->nonce,
+        .seq = w->seq,
+        .type = (uint16_t)type,
+        .flags = QT_ENVELOPE_MANDATORY,
+    };
+    struct qtrace_error error;
+    int ret;
+
+    w->out.len = 0;
+    ret = qt_envelope_put(&w->out, &envelope, body->data, body->len);
+    if (ret < 0) {
+        return fail(w, err, ret, "a message cannot be made");
+    }
+    ret = qt_io_pwrite(w->fd, w->out.data, w->out.len, w->size, &error);
+    if (ret == QTRACE_OK) {
+        ret = qt_io_pwrite(w->fd, more, more_size, w->size + w->out.len, &error);
+    }
+    if (ret < 0) {
+        return fail(w, err, ret, error.message);
+    }
+    w->size += w->out.len + more_size;
+    w->seq++;
+    return QTRACE_OK;
+}
+
+static int put_frame(struct qtrace_writer *w, const struct qt_frame *frame, const void *stored,
+                     size_t size, struct qtrace_error *err)
+{
+    if (qt_frame_pack(frame, &w->body) < 0) {
+        return fail(w, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    return put(w, QT_ENVELOPE_FRAME, &w->body, stored, size, err);
+}
+
+/* ---- opening ---- */
+
+static int create(const char *path, bool overwrite, struct qtrace_error *err)
+{
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | (overwrite ? 0 : O_EXCL);
+    int fd = open(path, flags, 0666);
+    struct stat st;
+
+    if (fd < 0 && errno == EEXIST) {
+        qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "exists; use overwrite=on");
+        return -1;
+    }
+    if (fd < 0) {
+        qt_io_error(err, errno, UINT64_MAX, "cannot create");
+        return -1;
+    }
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "is not a regular file");
+        close(fd);
+        return -1;
+    }
+    if (overwrite && ftruncate(fd, 0) < 0) {
+        qt_io_error(err, errno, UINT64_MAX, "cannot empty");
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Nobody must be able to guess it; time and process are better than giving up. */
+static uint64_t random_nonce(void)
+{
+    struct timespec now;
+    uint64_t nonce;
+
+    if (getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) == (ssize_t)sizeof(nonce)) {
+        return nonce;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    nonce = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid() << 44;
+    return nonce * 0x9e3779b97f4a7c15u;
+}
+
+static int put_header(struct qtrace_writer *w, const char *producer, struct qtrace_error *err)
+{
+    Qtrace__FileHeader message = QTRACE__FILE_HEADER__INIT;
+
+    message.producer = (char *)(producer == NULL ? PRODUCER : producer);
+    if (qt_buf_reserve(&w->header, qtrace__file_header__get_packed_size(&message)) < 0) {
+        return fail(w, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    w->header.len = qtrace__file_header__pack(&message, w->header.data);
+    return put(w, QT_ENVELOPE_FILE_HEADER, &w->header, NULL, 0, err);
+}
+
+static void destroy(struct qtrace_writer *w)
+{
+    size_t i;
+
+    for (i = 0; i < w->n_kept; i++) {
+        free(w->kept[i].stored);
+    }
+    free(w->kept);
+    free(w->stream);
+    qt_buf_finish(&w->header);
+    qt_buf_finish(&w->run);
+    qt_buf_finish(&w->body);
+    qt_buf_finish(&w->out);
+    qt_frame_coder_finish(&w->coder);
+    qt_lengths_finish(&w->lengths);
+    qt_definitions_finish(&w->definitions);
+    if (w->fd >= 0) {
+        close(w->fd);
+    }
+    free(w);
+}
+
+int qtrace_writer_open(struct qtrace_writer **out, const char *path,
+                       const struct qtrace_writer_options *options, struct qtrace_error *err)
+{
+    struct qtrace_writer *w;
+    int ret;
+
+    *out = NULL;
+    if (options->level > QT_LEVEL_MAX) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX, "level must be 0 .. %d",
+                                QT_LEVEL_MAX);
+    }
+    w = calloc(1, sizeof(*w));
+    if (w == NULL) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    w->level = options->level;
+    w->nonce = random_nonce();
+    w->fd = create(path, options->overwrite, err);
+    ret = w->fd < 0 ? QTRACE_E_IO : put_header(w, options->producer, err);
+    if (ret < 0) {
+        destroy(w);
+        return ret;
+    }
+    *out = w;
+    return QTRACE_OK;
+}
+
+/* ---- the run ---- */
+
+static char *text(const char *s)
+{
+    return (char *)(s == NULL ? "" : s);
+}
+
+static Qtrace__Run run_message(const struct qtrace_run *run)
+{
+    Qtrace__Run m = QTRACE__RUN__INIT;
+
+    m.target = text(run->target);
+    m.system = run->system;
+    m.smp_vcpus = run->smp_vcpus;
+    m.max_vcpus = run->max_vcpus;
+    m.api_min = run->api_min;
+    m.api_cur = run->api_cur;
+    m.api_used = run->api_used;
+    m.qemu_version = text(run->qemu_version);
+    m.qemu_path = text(run->qemu_path);
+    m.guest_path = text(run->guest_path);
+    m.has_code = run->has_code;
+    m.start_code = run->start_code;
+    m.end_code = run->end_code;
+    m.entry_code = run->entry_code;
+    m.command_line = (char **)run->command_line;
+    m.n_command_line = run->n_command_line;
+    m.option = (char **)run->option;
+    m.n_option = run->n_option;
+    m.host = text(run->host);
+    m.start_time = run->start_time;
+    m.pid = run->pid;
+    m.mem = run->mem;
+    m.disas = run->disas;
+    return m;
+}
+
+int qtrace_writer_run(struct qtrace_writer *writer, const struct qtrace_run *run,
+                      struct qtrace_error *err)
+{
+    Qtrace__Run message = run_message(run);
+
+    if (sticky(writer, err) < 0) {
+        return writer->error.code;
+    }
+    if (writer->run.len > 0 || writer->n_translations > 0) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
+                                "the run must be given once and before all definitions");
+    }
+    if (qt_buf_reserve(&writer->run, qtrace__run__get_packed_size(&message)) < 0) {
+        return fail(writer, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    writer->run.len = qtrace__run__pack(&message, writer->run.data);
+    return put(writer, QT_ENVELOPE_RUN, &writer->run, NULL, 0, err);
+}
+
+/* ---- definitions ---- */
+
+static int keep(struct qtrace_writer *w, const struct qt_frame *frame, struct qtrace_error *err)
+{
+    struct kept *kept;
+    size_t size = w->coder.stored.len;
+    uint8_t *stored = malloc(size);
+
+    if (stored == NULL || qt_grow((void **)&w->kept, &w->cap_kept, w->n_kept + 1,
+                                  sizeof(*w->kept)) < 0) {
+        free(stored);
+        return fail(w, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    memcpy(stored, w->coder.stored.data, size);
+    kept = &w->kept[w->n_kept++];
+    *kept = (struct kept){.frame = *frame, .stored = stored, .size = size};
+    kept->frame.info.copy = true;
+    return QTRACE_OK;
+}
+
+static int flush_definitions(struct qtrace_writer *w, struct qtrace_error *err)
+{
+    const struct qt_definitions *d = &w->definitions;
+    struct qt_frame frame = {0};
+    int ret;
+
+    if (d->n == 0) {
+        return QTRACE_OK;
+    }
+    frame.info.definitions = true;
+    frame.info.first_translation = d->first;
+    frame.info.translations = d->n;
+    w->coder.stored.len = 0;
+    ret = qt_frame_add_column(&w->coder, w->level, &frame, QTRACE_COLUMN_DEFINITIONS, d->n,
+                              d->message.data, d->message.len);
+    if (ret < 0) {
+        return fail(w, err, ret, "definitions cannot be compressed");
+    }
+    ret = put_frame(w, &frame, w->coder.stored.data, w->coder.stored.len, err);
+    if (ret == QTRACE_OK) {
+        ret = keep(w, &frame, err);
+        w->definitions.n = 0;
+    }
+    return ret;
+}
+
+int qtrace_writer_define(struct qtrace_writer *writer,
+                         const struct qtrace_translation *translation,
+                         struct qtrace_error *err)
+{
+    struct qt_definitions *d = &writer->definitions;
+    int ret = sticky(writer, err);
+
+    if (ret < 0) {
+        return ret;
+    }
+    if (translation->id != writer->n_translations || translation->id == UINT32_MAX) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
+                                "translation %" PRIu32 " is not the next one",
+                                translation->id);
+    }
+    if (d->n > 0 && d->message.len > QT_DEFINITIONS_SPLIT) {
+        ret = flush_definitions(writer, err);
+    }
+    if (ret == QTRACE_OK && d->n == 0 && qt_definitions_begin(d, translation->id) < 0) {
+        ret = fail(writer, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    ret = qt_definitions_add(d, translation);
+    if (ret == QTRACE_OK) {
+        ret = qt_lengths_set(&writer->lengths, translation->id, (uint16_t)translation->n_insns);
+    }
+    if (ret == QTRACE_E_INVALID) {
+        return qtrace_error_set(err, ret, UINT64_MAX,
+                                "translation %" PRIu32 " is beyond the format's limits",
+                                translation->id);
+    }
+    if (ret < 0) {
+        return fail(writer, err, ret, "out of memory");
+    }
+    writer->n_translations++;
+    return QTRACE_OK;
+}
+
+/* ---- batches ---- */
+
+static int find_stream(struct qtrace_writer *w, const struct qtrace_batch *b,
+                       Qtrace__StreamTotals **totals, struct qtrace_error *err)
+{
+    struct stream *s;
+
+    if (b->stream >= MAX_STREAMS) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX, "stream %" PRIu32
+                                " is beyond the format's limits", b->stream);
+    }
+    if (qt_grow((void **)&w->stream, &w->n_streams, b->stream + 1ull, sizeof(*w->stream)) < 0) {
+        return fail(w, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    s = &w->stream[b->stream];
+    if (!s->used) {
+        qtrace__stream_totals__init(&s->totals);
+        s->used = true;
+        s->totals.stream = b->stream;
+        s->totals.vcpu = b->vcpu;
+    }
+    *totals = &s->totals;
+    return QTRACE_OK;
+}
+
+/* Losses that the batch begins with. */
+static void take_loss(const struct qtrace_batch *b, Qtrace__StreamTotals *t)
+{
+    const struct qtrace_event *e = b->event;
+
+    if (b->n_events > 0 && e->kind == QTRACE_EVENT_LOST && e->n_args >= 4) {
+        t->lost_blocks += e->arg[0];
+        t->lost_insns += e->arg[1];
+        t->lost_accesses += e->arg[2];
+        t->lost_events += e->arg[3];
+    }
+}
+
+static bool continues(const struct qtrace_batch *b, const Qtrace__StreamTotals *t)
+{
+    return b->first_block == t->blocks + t->lost_blocks &&
+           b->first_insn == t->insns + t->lost_insns &&
+           b->first_access == t->accesses + t->lost_accesses &&
+           b->first_event == t->events + t->lost_events;
+}
+
+int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch *batch,
+                        struct qtrace_error *err)
+{
+    Qtrace__StreamTotals *totals, after;
+    struct qt_frame frame;
+    int ret = sticky(writer, err);
+
+    if (ret == QTRACE_OK) {
+        ret = find_stream(writer, batch, &totals, err);
+    }
+    if (ret == QTRACE_OK) {
+        ret = flush_definitions(writer, err);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    after = *totals;
+    take_loss(batch, &after);
+    if (!continues(batch, &after)) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
+                                "stream %" PRIu32 ": a batch does not continue it",
+                                batch->stream);
+    }
+    ret = qt_frame_encode(&writer->coder, writer->level, batch, &writer->lengths, &frame, err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = put_frame(writer, &frame, writer->coder.stored.data, writer->coder.stored.len, err);
+    if (ret == QTRACE_OK) {
+        after.blocks += frame.info.blocks;
+        after.insns += frame.info.insns;
+        after.accesses += frame.info.accesses;
+        after.events += frame.info.events;
+        *totals = after;
+    }
+    return ret;
+}
+
+/* ---- the trailer ---- */
+
+static int put_copies(struct qtrace_writer *w)
+{
+    size_t i;
+    int ret = QTRACE_OK;
+
+    for (i = 0; ret == QTRACE_OK && i < w->n_kept; i++) {
+        ret = put_frame(w, &w->kept[i].frame, w->kept[i].stored, w->kept[i].size, NULL);
+    }
+    if (ret == QTRACE_OK && w->run.len > 0) {
+        ret = put(w, QT_ENVELOPE_RUN, &w->run, NULL, 0, NULL);
+    }
+    if (ret == QTRACE_OK) {
+        ret = put(w, QT_ENVELOPE_FILE_HEADER, &w->header, NULL, 0, NULL);
+    }
+    return ret;
+}
+
+static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
+{
+    Qtrace__StreamTotals **list = calloc(w->n_streams + 1, sizeof(*list));
+    Qtrace__End m = QTRACE__END__INIT;
+    size_t i;
+    int ret;
+
+    if (list == NULL) {
+        return QTRACE_E_NOMEM;
+    }
+    m.reason = text(reason);
+    m.time = time;
+    m.translations = w->n_translations;
+    m.stream = list;
+    for (i = 0; i < w->n_streams; i++) {
+        if (w->stream[i].used) {
+            list[m.n_stream++] = &w->stream[i].totals;
+        }
+    }
+    w->body.len = 0;
+    ret = qt_buf_reserve(&w->body, qtrace__end__get_packed_size(&m));
+    if (ret == QTRACE_OK) {
+        w->body.len = qtrace__end__pack(&m, w->body.data);
+    }
+    free(list);
+    return ret;
+}
+
+static int put_end(struct qtrace_writer *w, const char *reason, uint64_t time)
+{
+    uint8_t numbers[16];
+    const struct qt_buf mark = {numbers, sizeof(numbers), 0};
+    uint64_t end = w->size;
+    int ret;
+
+    if (pack_end(w, reason, time) < 0) {
+        return fail(w, NULL, QTRACE_E_NOMEM, "out of memory");
+    }
+    ret = put(w, QT_ENVELOPE_END, &w->body, NULL, 0, NULL);
+    if (ret < 0) {
+        return ret;
+    }
+    qt_put_le64(qt_put_le64(numbers, end), w->size + QT_END_MARK_SIZE);
+    return put(w, QT_ENVELOPE_END_MARK, &mark, NULL, 0, NULL);
+}
+
+/* After an error the end is still worth trying: it is small and says what happened. */
+static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t time)
+{
+    struct qtrace_error first = w->error;
+    uint64_t begin;
+    uint32_t seq;
+
+    if (first.code == QTRACE_OK) {
+        flush_definitions(w, NULL);
+        first = w->error;
+    }
+    if (first.code != QTRACE_OK && (reason == NULL || strcmp(reason, "exit") == 0)) {
+        reason = first.message;
+    }
+    begin = w->size;
+    seq = w->seq;
+    if (put_copies(w) < 0 || put_end(w, reason, time) < 0) {
+        if (first.code == QTRACE_OK) {
+            first = w->error;
+        }
+        w->size = begin;
+        w->seq = seq;
+        put_end(w, first.message, time);
+    }
+    /* Remains of a write that failed halfway. */
+    if (ftruncate(w->fd, (off_t)w->size) < 0 && first.code == QTRACE_OK) {
+        qt_io_error(&first, errno, w->size, "cannot cut");
+    }
+    w->error = first;
+}
+
+int qtrace_writer_close(struct qtrace_writer **writer, const char *reason, uint64_t time,
+                        struct qtrace_error *err)
+{
+    struct qtrace_writer *w = writer == NULL ? NULL : *writer;
+    int ret;
+
+    if (w == NULL) {
+        return QTRACE_OK;
+    }
+    *writer = NULL;
+    put_trailer(w, reason, time);
+    if (close(w->fd) < 0 && w->error.code == QTRACE_OK) {
+        qt_io_error(&w->error, errno, UINT64_MAX, "cannot close");
+    }
+    w->fd = -1;
+    ret = sticky(w, err);
+    destroy(w);
+    return ret;
+}
+
+uint64_t qtrace_writer_size(const struct qtrace_writer *writer)
+{
+    return writer->size;
+}
