@@ -183,10 +183,14 @@ static int unpack(struct qt_frame *frame, const Qtrace__Frame *message,
 int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
                     struct qtrace_error *err)
 {
-    Qtrace__Frame *message = qtrace__frame__unpack(NULL, size, body);
+    Qtrace__Frame *message;
     int ret;
 
     *frame = (struct qt_frame){0};
+    if (size > QT_FRAME_BODY_MAX) {
+        return damaged(err, "a frame's message is too big");
+    }
+    message = qtrace__frame__unpack(NULL, size, body);
     if (message == NULL) {
         return damaged(err, "a frame's message is malformed");
     }

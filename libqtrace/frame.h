@@ -10,6 +10,8 @@
 #include "columns.h"
 
 #define QT_COLUMN_RAW_MAX (256u << 20)
+#define QT_FRAME_BODY_MAX (64u << 10) /* of the message */
+#define QT_MAX_STREAMS (1u << 18)     /* their totals must fit in one message */
 
 /* What the message of a frame says; info.offset and column offsets are the reader's. */
 struct qt_frame {

@@ -55,8 +55,6 @@ struct qtrace_writer {
     size_t n_streams;
 };
 
-#define MAX_STREAMS (1u << 20)
-
 /* ---- writing ---- */
 
 static int fail(struct qtrace_writer *w, struct qtrace_error *err, int code, const char *what)
@@ -368,7 +366,7 @@ static int find_stream(struct qtrace_writer *w, const struct qtrace_batch *b,
 {
     struct stream *s;
 
-    if (b->stream >= MAX_STREAMS) {
+    if (b->stream >= QT_MAX_STREAMS) {
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX, "stream %" PRIu32
                                 " is beyond the format's limits", b->stream);
     }
@@ -410,7 +408,7 @@ static bool continues(const struct qtrace_batch *b, const Qtrace__StreamTotals *
 int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch *batch,
                         struct qtrace_error *err)
 {
-    Qtrace__StreamTotals *totals, after;
+    Qtrace__StreamTotals *totals = NULL, after;
     struct qt_frame frame;
     int ret = sticky(writer, err);
 

@@ -1,0 +1,444 @@
+/*
+ * reader.c - open a trace, look at it, read its frames
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qtrace/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "scan.h"
+
+/* ---- opening ---- */
+
+/* Take fd over: what cannot be read at any place is copied first. */
+static int take_fd(struct qtrace_reader *r, int fd, bool spool, struct qtrace_error *err)
+{
+    struct stat st;
+    int ret;
+
+    if (fstat(fd, &st) < 0) {
+        return qt_io_error(err, errno, UINT64_MAX, "cannot look at the file");
+    }
+    if (S_ISDIR(st.st_mode)) {
+        return qt_io_error(err, EISDIR, UINT64_MAX, "cannot read");
+    }
+    if (!spool && S_ISREG(st.st_mode)) {
+        r->fd = fd;
+    } else {
+        ret = qt_io_spool(fd, &r->fd, err);
+        if (ret < 0) {
+            return ret;
+        }
+        if (fstat(r->fd, &st) < 0) {
+            return qt_io_error(err, errno, UINT64_MAX, "cannot look at the file");
+        }
+    }
+    r->size = (uint64_t)st.st_size;
+    return QTRACE_OK;
+}
+
+static int open_file(struct qtrace_reader *r, const char *path, struct qtrace_error *err)
+{
+    int fd, ret;
+
+    if (strcmp(path, "-") == 0) {
+        return take_fd(r, STDIN_FILENO, true, err);
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return qt_io_error(err, errno, UINT64_MAX, "cannot open");
+    }
+    ret = take_fd(r, fd, false, err);
+    if (r->fd != fd) {
+        close(fd);
+    }
+    return ret;
+}
+
+static const char *known(const char *s)
+{
+    return s == NULL || *s == '\0' ? NULL : s;
+}
+
+static void show_run(struct qtrace_run *run, const Qtrace__Run *m)
+{
+    run->target = known(m->target);
+    run->system = m->system;
+    run->smp_vcpus = m->smp_vcpus;
+    run->max_vcpus = m->max_vcpus;
+    run->api_min = m->api_min;
+    run->api_cur = m->api_cur;
+    run->api_used = m->api_used;
+    run->qemu_version = known(m->qemu_version);
+    run->qemu_path = known(m->qemu_path);
+    run->guest_path = known(m->guest_path);
+    run->has_code = m->has_code;
+    run->start_code = m->start_code;
+    run->end_code = m->end_code;
+    run->entry_code = m->entry_code;
+    run->command_line = (const char *const *)m->command_line;
+    run->n_command_line = m->n_command_line;
+    run->option = (const char *const *)m->option;
+    run->n_option = m->n_option;
+    run->host = known(m->host);
+    run->start_time = m->start_time;
+    run->pid = m->pid;
+    run->mem = m->mem;
+    run->disas = m->disas;
+}
+
+int qtrace_reader_open(struct qtrace_reader **out, const char *path, struct qtrace_error *err)
+{
+    struct qtrace_reader *r = calloc(1, sizeof(*r));
+    int ret;
+
+    *out = NULL;
+    if (r == NULL) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    r->fd = -1;
+    ret = open_file(r, path, err);
+    if (ret == QTRACE_OK) {
+        ret = qt_scan(r, err);
+    }
+    if (ret < 0) {
+        qtrace_reader_close(&r);
+        return ret;
+    }
+    if (r->run_message != NULL) {
+        show_run(&r->run, r->run_message);
+    }
+    *out = r;
+    return QTRACE_OK;
+}
+
+static void free_messages(struct qtrace_reader *r)
+{
+    if (r->header != NULL) {
+        qtrace__file_header__free_unpacked(r->header, NULL);
+    }
+    if (r->run_message != NULL) {
+        qtrace__run__free_unpacked(r->run_message, NULL);
+    }
+    if (r->end != NULL) {
+        qtrace__end__free_unpacked(r->end, NULL);
+    }
+}
+
+void qtrace_reader_close(struct qtrace_reader **reader)
+{
+    struct qtrace_reader *r = reader == NULL ? NULL : *reader;
+    size_t i;
+
+    if (r == NULL) {
+        return;
+    }
+    *reader = NULL;
+    free_messages(r);
+    for (i = 0; i < r->n_streams; i++) {
+        free(r->stream[i].frame);
+    }
+    free(r->stream);
+    free(r->frame);
+    free(r->gap);
+    qt_dictionary_finish(&r->dictionary);
+    qt_frame_coder_finish(&r->coder);
+    qt_buf_finish(&r->window);
+    qt_buf_finish(&r->search);
+    qt_buf_finish(&r->stored);
+    qt_buf_finish(&r->raw);
+    if (r->fd >= 0) {
+        close(r->fd);
+    }
+    free(r);
+}
+
+/* ---- looking ---- */
+
+const struct qtrace_run *qtrace_reader_run(const struct qtrace_reader *reader)
+{
+    return &reader->run;
+}
+
+const char *qtrace_reader_producer(const struct qtrace_reader *reader)
+{
+    return reader->header == NULL ? NULL : known(reader->header->producer);
+}
+
+unsigned qtrace_reader_version(const struct qtrace_reader *reader)
+{
+    return reader->header == NULL ? 0 : reader->header->version;
+}
+
+uint64_t qtrace_reader_file_size(const struct qtrace_reader *reader)
+{
+    return reader->size;
+}
+
+struct qtrace_health qtrace_reader_health(const struct qtrace_reader *reader)
+{
+    const Qtrace__End *end = reader->end;
+
+    return (struct qtrace_health){
+        .complete = end != NULL && reader->mark && !reader->cut,
+        .damaged = reader->damaged,
+        .lost = reader->lost,
+        .reason = end == NULL ? NULL : end->reason,
+        .end_time = end == NULL ? 0 : end->time,
+    };
+}
+
+int qtrace_reader_status(const struct qtrace_reader *reader)
+{
+    struct qtrace_health health = qtrace_reader_health(reader);
+
+    if (health.lost) {
+        return 5;
+    }
+    if (health.damaged) {
+        return 4;
+    }
+    return health.complete ? 0 : 3;
+}
+
+size_t qtrace_reader_n_gaps(const struct qtrace_reader *reader)
+{
+    return reader->n_gaps;
+}
+
+const struct qtrace_gap *qtrace_reader_gap(const struct qtrace_reader *reader, size_t i)
+{
+    return i < reader->n_gaps ? &reader->gap[i] : NULL;
+}
+
+size_t qtrace_reader_n_streams(const struct qtrace_reader *reader)
+{
+    return reader->n_streams;
+}
+
+const struct qtrace_stream_info *qtrace_reader_stream(const struct qtrace_reader *reader,
+                                                      size_t i)
+{
+    return i < reader->n_streams ? &reader->stream[i].info : NULL;
+}
+
+size_t qtrace_reader_n_frames(const struct qtrace_reader *reader)
+{
+    return reader->n_frames;
+}
+
+const struct qtrace_frame_info *qtrace_reader_frame(const struct qtrace_reader *reader,
+                                                    size_t i)
+{
+    return i < reader->n_frames ? &reader->frame[i].frame.info : NULL;
+}
+
+size_t qtrace_reader_n_translations(const struct qtrace_reader *reader)
+{
+    return reader->n_translations;
+}
+
+const struct qtrace_translation *qtrace_reader_translation(const struct qtrace_reader *reader,
+                                                           uint32_t id)
+{
+    return qt_dictionary_get(&reader->dictionary, id);
+}
+
+/* Does the frame hold the ordinal or something behind it? */
+static bool reaches(const struct qtrace_frame_info *f, enum qtrace_ordinal by, uint64_t ordinal)
+{
+    switch (by) {
+    case QTRACE_BY_BLOCK:
+        return f->first_block + f->blocks > ordinal;
+    case QTRACE_BY_INSN:
+        return f->first_insn + f->insns > ordinal;
+    case QTRACE_BY_ACCESS:
+        return f->first_access + f->accesses > ordinal;
+    default:
+        return f->last_time >= ordinal;
+    }
+}
+
+int qtrace_reader_find(const struct qtrace_reader *reader, uint32_t stream,
+                       enum qtrace_ordinal by, uint64_t ordinal, size_t *frame)
+{
+    const struct qt_reader_stream *s;
+    size_t low = 0, high, middle;
+
+    if (stream >= reader->n_streams) {
+        return QTRACE_END;
+    }
+    s = &reader->stream[stream];
+    high = s->n_frames;
+    while (low < high) {
+        middle = low + (high - low) / 2;
+        if (reaches(&reader->frame[s->frame[middle]].frame.info, by, ordinal)) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    if (low == s->n_frames) {
+        return QTRACE_END;
+    }
+    *frame = s->frame[low];
+    return QTRACE_OK;
+}
+
+/* ---- reading ---- */
+
+static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame,
+                        struct qtrace_error *err)
+{
+    const struct qtrace_frame_info *f = &frame->info;
+    const struct qtrace_column_info *c;
+    uint64_t first, size = 0;
+    const uint8_t *p;
+    unsigned i;
+    int ret;
+
+    for (i = 0; i < f->n_columns; i++) {
+        size += f->column[i].stored_size;
+    }
+    first = f->offset + f->size - size;
+    r->stored.len = 0;
+    if (qt_buf_reserve(&r->stored, size) < 0) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    ret = qt_io_pread(r->fd, r->stored.data, size, first, err);
+    p = r->stored.data;
+    for (i = 0; ret == QTRACE_OK && i < f->n_columns; i++) {
+        c = &f->column[i];
+        if (qt_crc32c(0, p, c->stored_size) != frame->crc[i]) {
+            return qtrace_error_set(err, QTRACE_E_DAMAGED, c->offset,
+                                    "column %s at offset %" PRIu64
+                                    " does not match its checksum",
+                                    qtrace_column_name(c->id), c->offset);
+        }
+        p += c->stored_size;
+    }
+    return ret;
+}
+
+static int add_bad_frame(struct qtrace_reader *r, struct qt_reader_frame *f,
+                         const struct qtrace_error *error)
+{
+    uint64_t offset = error->offset == UINT64_MAX ? f->frame.info.offset : error->offset;
+
+    if (f->bad) {
+        return QTRACE_OK;
+    }
+    f->bad = true;
+    return qt_scan_damage(r, offset, &f->frame, error->message);
+}
+
+int qtrace_reader_read(struct qtrace_reader *reader, size_t i, struct qtrace_batch **batch,
+                       struct qtrace_error *err)
+{
+    struct qt_reader_frame *f;
+    struct qtrace_error error;
+    int ret;
+
+    *batch = NULL;
+    if (i >= reader->n_frames || reader->frame[i].frame.info.definitions) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
+                                "frame %zu is no frame of events", i);
+    }
+    f = &reader->frame[i];
+    ret = read_columns(reader, &f->frame, &error);
+    if (ret == QTRACE_OK) {
+        ret = qt_frame_decode(&reader->coder, &f->frame, reader->stored.data,
+                              &reader->dictionary.lengths, batch, &error);
+    }
+    if (ret == QTRACE_OK) {
+        return QTRACE_OK;
+    }
+    if (ret == QTRACE_E_TRUNCATED) {
+        /* The file has become shorter since it was opened. */
+        error.code = ret = QTRACE_E_DAMAGED;
+    }
+    if ((ret == QTRACE_E_DAMAGED || ret == QTRACE_E_REFUSED) &&
+        add_bad_frame(reader, f, &error) < 0) {
+        ret = qtrace_error_set(&error, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    if (err != NULL) {
+        *err = error;
+    }
+    return ret;
+}
+
+/* ---- extracting ---- */
+
+static int give(const struct qt_buf *buf, size_t from, size_t size, void **data, size_t *out,
+                struct qtrace_error *err)
+{
+    *data = malloc(size + 1);
+    if (*data == NULL) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    if (size > 0) {
+        memcpy(*data, buf->data + from, size);
+    }
+    *out = size;
+    return QTRACE_OK;
+}
+
+static const char *envelope_name(unsigned type)
+{
+    static const char *const name[] = {"?", "FileHeader", "Run", "Frame", "End", "end mark"};
+
+    return type < sizeof(name) / sizeof(name[0]) ? name[type] : "?";
+}
+
+static int extract_column(struct qtrace_reader *r, uint64_t offset, void **data, size_t *size,
+                          const char **type, struct qtrace_error *err)
+{
+    const struct qt_frame *f;
+    size_t i;
+    unsigned k;
+    int ret;
+
+    for (i = 0; i < r->n_frames; i++) {
+        f = &r->frame[i].frame;
+        for (k = 0; k < f->info.n_columns; k++) {
+            if (f->info.column[k].offset != offset) {
+                continue;
+            }
+            *type = f->info.column[k].id == QTRACE_COLUMN_DEFINITIONS
+                        ? "Definitions"
+                        : qtrace_column_name(f->info.column[k].id);
+            ret = qt_scan_column(r, f, k, err);
+            return ret < 0 ? ret : give(&r->raw, 0, r->raw.len, data, size, err);
+        }
+    }
+    return qtrace_error_set(err, QTRACE_E_INVALID, offset,
+                            "neither a message nor a column is at offset %" PRIu64, offset);
+}
+
+int qtrace_reader_extract(struct qtrace_reader *reader, uint64_t offset, void **data,
+                          size_t *size, const char **type, struct qtrace_error *err)
+{
+    struct qt_envelope e = {0};
+    int ret = QTRACE_E_DAMAGED;
+
+    *data = NULL;
+    *size = 0;
+    if (offset < reader->size) {
+        ret = qt_scan_envelope(reader, offset, false, &e, err);
+    }
+    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
+        return ret;
+    }
+    if (ret < 0) {
+        return extract_column(reader, offset, data, size, type, err);
+    }
+    *type = envelope_name(e.type);
+    return give(&reader->window, QT_ENVELOPE_HEAD, e.body_size, data, size, err);
+}

@@ -1,0 +1,792 @@
+/*
+ * scan.c - the inside of a reader: what a walk over the file's envelopes finds
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "scan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "io.h"
+
+#define SEARCH_WINDOW (1u << 20)
+#define FIRST_READ 4096 /* enough for most envelopes */
+
+static int no_memory(struct qtrace_error *err)
+{
+    return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+}
+
+/* ---- gaps ---- */
+
+static int add_gap(struct qtrace_reader *r, const struct qtrace_gap *gap)
+{
+    if (qt_grow((void **)&r->gap, &r->cap_gaps, r->n_gaps + 1, sizeof(*r->gap)) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    r->gap[r->n_gaps++] = *gap;
+    r->lost |= gap->lost;
+    r->damaged |= !gap->lost && !gap->to_end;
+    return QTRACE_OK;
+}
+
+int qt_scan_damage(struct qtrace_reader *reader, uint64_t offset, const struct qt_frame *frame,
+                   const char *message)
+{
+    struct qtrace_gap gap = {.offset = offset, .stream = UINT32_MAX};
+
+    if (frame != NULL && !frame->info.definitions) {
+        gap.stream = frame->info.stream;
+        gap.first_block = frame->info.first_block;
+        gap.first_insn = frame->info.first_insn;
+        gap.first_access = frame->info.first_access;
+        gap.first_event = frame->info.first_event;
+        gap.blocks = frame->info.blocks;
+        gap.insns = frame->info.insns;
+        gap.accesses = frame->info.accesses;
+        gap.events = frame->info.events;
+    }
+    snprintf(gap.message, sizeof(gap.message), "%.*s", (int)sizeof(gap.message) - 1, message);
+    return add_gap(reader, &gap);
+}
+
+/* Damage of no known extent in rows; the streams' ordinals tell what is missing. */
+static int note(struct qtrace_reader *r, uint64_t offset, const char *message)
+{
+    r->trouble = offset;
+    return qt_scan_damage(r, offset, NULL, message);
+}
+
+static int add_stretch(struct qtrace_reader *r, const struct qt_reader_stream *s,
+                       const struct qt_ordinals *from, const struct qt_ordinals *to,
+                       uint64_t offset, bool lost, const char *message)
+{
+    struct qtrace_gap gap = {
+        .offset = offset,
+        .stream = s->info.stream,
+        .lost = lost,
+        .first_block = from->block,
+        .blocks = to->block - from->block,
+        .first_insn = from->insn,
+        .insns = to->insn - from->insn,
+        .first_access = from->access,
+        .accesses = to->access - from->access,
+        .first_event = from->event,
+        .events = to->event - from->event,
+    };
+
+    snprintf(gap.message, sizeof(gap.message), "%.*s", (int)sizeof(gap.message) - 1, message);
+    return add_gap(r, &gap);
+}
+
+/* ---- envelopes ---- */
+
+static int window(struct qtrace_reader *r, uint64_t offset, size_t size,
+                  struct qtrace_error *err)
+{
+    size_t have = r->window.len;
+    int ret;
+
+    if (size <= have) {
+        return QTRACE_OK;
+    }
+    if (qt_buf_reserve(&r->window, size - have) < 0) {
+        return no_memory(err);
+    }
+    ret = qt_io_pread(r->fd, r->window.data + have, size - have, offset + have, err);
+    if (ret == QTRACE_OK) {
+        r->window.len = size;
+    }
+    return ret;
+}
+
+int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_nonce,
+                     struct qt_envelope *envelope, struct qtrace_error *err)
+{
+    uint64_t left = reader->size - offset;
+    size_t size;
+    int ret;
+
+    reader->window.len = 0;
+    ret = window(reader, offset, left < FIRST_READ ? (size_t)left : FIRST_READ, err);
+    if (ret < 0) {
+        return ret;
+    }
+    if (left < QT_ENVELOPE_HEAD) {
+        return qt_envelope_prefix(reader->window.data, (size_t)left, reader->nonce)
+                   ? QTRACE_E_TRUNCATED
+                   : QTRACE_E_DAMAGED;
+    }
+    if (!qt_envelope_head(envelope, reader->window.data) ||
+        (!any_nonce && envelope->nonce != reader->nonce)) {
+        return QTRACE_E_DAMAGED;
+    }
+    size = QT_ENVELOPE_HEAD + (size_t)envelope->body_size;
+    if (size > left) {
+        return QTRACE_E_TRUNCATED;
+    }
+    ret = window(reader, offset, size, err);
+    if (ret < 0) {
+        return ret;
+    }
+    return qt_envelope_check(envelope, reader->window.data,
+                             reader->window.data + QT_ENVELOPE_HEAD)
+               ? QTRACE_OK
+               : QTRACE_E_DAMAGED;
+}
+
+/* Is there an envelope to go on with at offset? 0 = yes, QTRACE_END = no. */
+static int candidate(struct qtrace_reader *r, uint64_t offset, bool any_nonce,
+                     struct qtrace_error *err)
+{
+    struct qt_envelope e = {0};
+    uint64_t cost;
+    int ret = qt_scan_envelope(r, offset, any_nonce, &e, err);
+
+    if (ret == QTRACE_OK && (any_nonce || e.seq >= r->next_seq)) {
+        return QTRACE_OK;
+    }
+    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
+        return ret;
+    }
+    /* A file made to waste time has a great many of these. */
+    cost = r->window.len + 64;
+    r->budget = r->budget < cost ? 0 : r->budget - cost;
+    return QTRACE_END;
+}
+
+/* Find the next envelope at or after from. QTRACE_END: none. */
+static int resync(struct qtrace_reader *r, uint64_t from, bool any_nonce, uint64_t *found,
+                  struct qtrace_error *err)
+{
+    uint8_t want[16], *p, *end;
+    size_t want_size = any_nonce ? 8 : 16, n;
+    uint64_t at = from + 8; /* where a mark may stand */
+    int ret;
+
+    memcpy(want, QT_ENVELOPE_MARK, 8);
+    qt_put_le64(want + 8, r->nonce);
+    r->search.len = 0;
+    if (qt_buf_reserve(&r->search, SEARCH_WINDOW) < 0) {
+        return no_memory(err);
+    }
+    while (at < r->size && r->size - at >= want_size && r->budget > 0) {
+        n = r->size - at < SEARCH_WINDOW ? (size_t)(r->size - at) : SEARCH_WINDOW;
+        ret = qt_io_pread(r->fd, r->search.data, n, at, err);
+        if (ret < 0) {
+            return ret;
+        }
+        end = r->search.data + n;
+        for (p = r->search.data; r->budget > 0; p++) {
+            p = memmem(p, (size_t)(end - p), want, want_size);
+            if (p == NULL) {
+                break;
+            }
+            *found = at + (uint64_t)(p - r->search.data) - 8;
+            ret = candidate(r, *found, any_nonce, err);
+            if (ret != QTRACE_END) {
+                return ret;
+            }
+        }
+        at += n - want_size + 1;
+    }
+    return QTRACE_END;
+}
+
+/* ---- columns ---- */
+
+static int read_stored(struct qtrace_reader *r, const struct qt_frame *frame, unsigned i,
+                       struct qtrace_error *err)
+{
+    const struct qtrace_column_info *c = &frame->info.column[i];
+    int ret;
+
+    r->stored.len = 0;
+    if (qt_buf_reserve(&r->stored, c->stored_size) < 0) {
+        return no_memory(err);
+    }
+    ret = qt_io_pread(r->fd, r->stored.data, c->stored_size, c->offset, err);
+    if (ret == QTRACE_OK && qt_crc32c(0, r->stored.data, c->stored_size) != frame->crc[i]) {
+        ret = qtrace_error_set(err, QTRACE_E_DAMAGED, c->offset,
+                               "column %s at offset %" PRIu64 " does not match its checksum",
+                               qtrace_column_name(c->id), c->offset);
+    }
+    return ret;
+}
+
+int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,
+                   struct qtrace_error *err)
+{
+    const struct qtrace_column_info *c = &frame->info.column[i];
+    int ret = read_stored(reader, frame, i, err);
+
+    if (ret < 0) {
+        return ret;
+    }
+    reader->raw.len = 0;
+    if (qt_buf_reserve(&reader->raw, c->raw_size) < 0) {
+        return no_memory(err);
+    }
+    ret = qt_codec_decode(&reader->coder.codec, c->codec, reader->stored.data, c->stored_size,
+                          reader->raw.data, c->raw_size);
+    if (ret < 0) {
+        return qtrace_error_set(err, ret, c->offset, "column %s at offset %" PRIu64 ": %s",
+                                qtrace_column_name(c->id), c->offset, qtrace_strerror(ret));
+    }
+    reader->raw.len = c->raw_size;
+    return QTRACE_OK;
+}
+
+/* ---- definitions ---- */
+
+static int load_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
+                            struct qtrace_error *err)
+{
+    const struct qtrace_frame_info *f = &frame->info;
+    uint32_t first = (uint32_t)f->first_translation;
+    int ret;
+
+    if (f->column[0].raw_size > QT_DEFINITIONS_MAX ||
+        f->translations > f->column[0].raw_size) {
+        return qtrace_error_set(err, QTRACE_E_DAMAGED, f->offset,
+                                "definitions at offset %" PRIu64 " have an impossible size",
+                                f->offset);
+    }
+    if (f->column[0].encoding != QT_ENCODING || f->column[0].codec > QT_CODEC_LZ4) {
+        return qtrace_error_set(err, QTRACE_E_REFUSED, f->offset,
+                                "definitions at offset %" PRIu64 " have an unknown encoding",
+                                f->offset);
+    }
+    if (qt_dictionary_has(&r->dictionary, first, f->translations)) {
+        return read_stored(r, frame, 0, err);
+    }
+    ret = qt_scan_column(r, frame, 0, err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = qt_dictionary_load(&r->dictionary, r->raw.data, r->raw.len, first, f->translations);
+    if (ret < 0) {
+        return qtrace_error_set(err, ret, f->offset, "definitions at offset %" PRIu64 ": %s",
+                                f->offset, qtrace_strerror(ret));
+    }
+    return QTRACE_OK;
+}
+
+static int take_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
+                            struct qtrace_error *err)
+{
+    struct qtrace_error local;
+    uint64_t end = frame->info.first_translation + frame->info.translations;
+    int ret = load_definitions(r, frame, &local);
+
+    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
+        if (err != NULL) {
+            *err = local;
+        }
+        return ret;
+    }
+    if (ret < 0) {
+        return note(r, frame->info.offset, local.message) < 0 ? no_memory(err) : QTRACE_OK;
+    }
+    r->n_translations = end > r->n_translations ? end : r->n_translations;
+    return QTRACE_OK;
+}
+
+/* ---- streams ---- */
+
+static int get_stream(struct qtrace_reader *r, uint32_t number, uint32_t vcpu,
+                      struct qt_reader_stream **out)
+{
+    struct qt_reader_stream *s;
+
+    if (qt_grow((void **)&r->stream, &r->cap_streams, number + 1ull, sizeof(*s)) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    for (; r->n_streams <= number; r->n_streams++) {
+        r->stream[r->n_streams].info.stream = (uint32_t)r->n_streams;
+    }
+    s = &r->stream[number];
+    if (!s->vcpu_known) {
+        s->info.vcpu = vcpu;
+        s->vcpu_known = true;
+    }
+    *out = s;
+    return QTRACE_OK;
+}
+
+static struct qt_ordinals first_of(const struct qtrace_frame_info *f)
+{
+    return (struct qt_ordinals){f->first_block, f->first_insn, f->first_access,
+                                f->first_event};
+}
+
+static bool any_below(const struct qt_ordinals *a, const struct qt_ordinals *b)
+{
+    return a->block < b->block || a->insn < b->insn || a->access < b->access ||
+           a->event < b->event;
+}
+
+/* What the recorder counted as lost before the frame's rows, as its first event says. */
+static int read_loss(struct qtrace_reader *r, const struct qt_frame *frame,
+                     struct qt_ordinals *loss, struct qtrace_error *err)
+{
+    struct qtrace_event event;
+    unsigned i;
+    int ret;
+
+    *loss = (struct qt_ordinals){0};
+    for (i = 0; i < frame->info.n_columns; i++) {
+        if (frame->info.column[i].id != QTRACE_COLUMN_EVENT) {
+            continue;
+        }
+        ret = qt_scan_column(r, frame, i, err);
+        if (ret < 0) {
+            return ret;
+        }
+        if (qt_columns_first_event(r->raw.data, r->raw.len, &event) &&
+            event.kind == QTRACE_EVENT_LOST && event.n_args >= 4) {
+            *loss = (struct qt_ordinals){event.arg[0], event.arg[1], event.arg[2],
+                                         event.arg[3]};
+        }
+    }
+    return QTRACE_OK;
+}
+
+/* Rows are missing between the stream's last frame and this one. */
+static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
+                        const struct qt_frame *frame, struct qtrace_error *err)
+{
+    struct qt_ordinals first = first_of(&frame->info), loss, split = first;
+    uint64_t offset = frame->info.offset;
+    char message[160];
+    int ret = read_loss(r, frame, &loss, err);
+
+    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
+        return ret;
+    }
+    if (loss.block <= first.block - s->next.block && loss.insn <= first.insn - s->next.insn &&
+        loss.access <= first.access - s->next.access &&
+        loss.event <= first.event - s->next.event) {
+        split = (struct qt_ordinals){first.block - loss.block, first.insn - loss.insn,
+                                     first.access - loss.access, first.event - loss.event};
+    }
+    if (any_below(&s->next, &split)) {
+        if (r->trouble != UINT64_MAX && r->trouble >= s->last_offset) {
+            offset = r->trouble;
+        }
+        snprintf(message, sizeof(message),
+                 "stream %" PRIu32 " lacks rows before its frame at offset %" PRIu64,
+                 s->info.stream, frame->info.offset);
+        ret = add_stretch(r, s, &s->next, &split, offset, false, message);
+        if (ret < 0) {
+            return no_memory(err);
+        }
+    }
+    if (any_below(&split, &first)) {
+        s->info.lost_blocks += loss.block;
+        s->info.lost_insns += loss.insn;
+        s->info.lost_accesses += loss.access;
+        s->info.lost_events += loss.event;
+        ret = add_stretch(r, s, &split, &first, frame->info.offset, true,
+                          "the recorder counted a loss");
+    }
+    return ret == QTRACE_E_NOMEM ? no_memory(err) : QTRACE_OK;
+}
+
+static int add_frame(struct qtrace_reader *r, const struct qt_frame *frame)
+{
+    if (qt_grow((void **)&r->frame, &r->cap_frames, r->n_frames + 1, sizeof(*r->frame)) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    r->frame[r->n_frames++] = (struct qt_reader_frame){.frame = *frame};
+    return QTRACE_OK;
+}
+
+static void count_frame(struct qt_reader_stream *s, const struct qtrace_frame_info *f)
+{
+    s->next = (struct qt_ordinals){f->first_block + f->blocks, f->first_insn + f->insns,
+                                   f->first_access + f->accesses, f->first_event + f->events};
+    s->last_offset = f->offset;
+    s->info.blocks += f->blocks;
+    s->info.insns += f->insns;
+    s->info.accesses += f->accesses;
+    s->info.events += f->events;
+    s->info.syscalls += f->syscalls;
+}
+
+static int take_events(struct qtrace_reader *r, const struct qt_frame *frame,
+                       struct qtrace_error *err)
+{
+    struct qt_ordinals first = first_of(&frame->info);
+    struct qt_reader_stream *s;
+    int ret;
+
+    if (get_stream(r, frame->info.stream, frame->info.vcpu, &s) < 0) {
+        return no_memory(err);
+    }
+    if (any_below(&first, &s->next)) {
+        return note(r, frame->info.offset, "a frame repeats rows of its stream") < 0
+                   ? no_memory(err)
+                   : QTRACE_OK;
+    }
+    if (any_below(&s->next, &first)) {
+        ret = explain_jump(r, s, frame, err);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    if (qt_grow((void **)&s->frame, &s->cap_frames, s->n_frames + 1, sizeof(*s->frame)) < 0 ||
+        add_frame(r, frame) < 0) {
+        return no_memory(err);
+    }
+    s->frame[s->n_frames++] = r->n_frames - 1;
+    count_frame(s, &frame->info);
+    return QTRACE_OK;
+}
+
+/* ---- the messages ---- */
+
+static int take_header(struct qtrace_reader *r, const struct qt_envelope *e,
+                       struct qtrace_error *err)
+{
+    Qtrace__FileHeader *m;
+
+    m = qtrace__file_header__unpack(NULL, e->body_size, r->window.data + QT_ENVELOPE_HEAD);
+    if (m == NULL) {
+        return QTRACE_E_DAMAGED;
+    }
+    if (r->header != NULL) {
+        qtrace__file_header__free_unpacked(m, NULL);
+        return QTRACE_OK;
+    }
+    r->header = m;
+    if (m->version != 0) {
+        return qtrace_error_set(err, QTRACE_E_REFUSED, 0,
+                                "format version %" PRIu32 " is not known; this reader reads 0",
+                                m->version);
+    }
+    if (m->incompatible != 0) {
+        return qtrace_error_set(err, QTRACE_E_REFUSED, 0,
+                                "the trace needs features 0x%" PRIx64
+                                " that this reader does not know", m->incompatible);
+    }
+    return QTRACE_OK;
+}
+
+static int take_run(struct qtrace_reader *r, const struct qt_envelope *e)
+{
+    Qtrace__Run *m;
+
+    if (r->run_message != NULL) {
+        return QTRACE_OK;
+    }
+    m = qtrace__run__unpack(NULL, e->body_size, r->window.data + QT_ENVELOPE_HEAD);
+    r->run_message = m;
+    return m == NULL ? QTRACE_E_DAMAGED : QTRACE_OK;
+}
+
+static int take_end(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset)
+{
+    Qtrace__End *m;
+
+    m = qtrace__end__unpack(NULL, e->body_size, r->window.data + QT_ENVELOPE_HEAD);
+    if (m == NULL || m->translations > UINT32_MAX) {
+        if (m != NULL) {
+            qtrace__end__free_unpacked(m, NULL);
+        }
+        return QTRACE_E_DAMAGED;
+    }
+    if (r->end != NULL) {
+        qtrace__end__free_unpacked(r->end, NULL);
+    }
+    r->end = m;
+    r->end_offset = offset;
+    return QTRACE_OK;
+}
+
+static int take_mark(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset)
+{
+    const uint8_t *body = r->window.data + QT_ENVELOPE_HEAD;
+
+    r->mark = true;
+    if (e->body_size != 16 || (r->end != NULL && qt_get_le64(body) != r->end_offset) ||
+        qt_get_le64(body + 8) != offset + QT_END_MARK_SIZE) {
+        return QTRACE_E_DAMAGED;
+    }
+    return QTRACE_OK;
+}
+
+/* Give the frame and its columns their places. false: the file ends before they do. */
+static bool place(struct qtrace_reader *r, struct qt_frame *frame, uint64_t offset,
+                  uint64_t *next)
+{
+    uint64_t at = *next;
+    unsigned i;
+
+    for (i = 0; i < frame->info.n_columns; i++) {
+        if (frame->info.column[i].stored_size > r->size - at) {
+            return false;
+        }
+        frame->info.column[i].offset = at;
+        at += frame->info.column[i].stored_size;
+    }
+    frame->info.offset = offset;
+    frame->info.size = at - offset;
+    *next = at;
+    return true;
+}
+
+static int take_frame(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
+                      uint64_t *next, struct qtrace_error *err)
+{
+    struct qt_reader_stream *s;
+    struct qt_frame frame;
+    int ret;
+
+    ret = qt_frame_unpack(&frame, r->window.data + QT_ENVELOPE_HEAD, e->body_size, err);
+    if (ret < 0) {
+        return ret;
+    }
+    if (!frame.info.definitions && frame.info.stream >= QT_MAX_STREAMS) {
+        return QTRACE_E_DAMAGED;
+    }
+    if (!place(r, &frame, offset, next)) {
+        if (!frame.info.definitions &&
+            get_stream(r, frame.info.stream, frame.info.vcpu, &s) < 0) {
+            return no_memory(err);
+        }
+        return QTRACE_E_TRUNCATED;
+    }
+    if (!frame.info.definitions) {
+        return take_events(r, &frame, err);
+    }
+    return add_frame(r, &frame) < 0 ? no_memory(err) : take_definitions(r, &frame, err);
+}
+
+/* QTRACE_E_DAMAGED: the message is nonsense; QTRACE_E_TRUNCATED: its columns are cut off. */
+static int take(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
+                uint64_t *next, struct qtrace_error *err)
+{
+    switch (e->type) {
+    case QT_ENVELOPE_FILE_HEADER:
+        return take_header(r, e, err);
+    case QT_ENVELOPE_RUN:
+        return take_run(r, e);
+    case QT_ENVELOPE_FRAME:
+        return take_frame(r, e, offset, next, err);
+    case QT_ENVELOPE_END:
+        return take_end(r, e, offset);
+    case QT_ENVELOPE_END_MARK:
+        return take_mark(r, e, offset);
+    default:
+        if (e->flags & QT_ENVELOPE_MANDATORY) {
+            return qtrace_error_set(err, QTRACE_E_REFUSED, offset,
+                                    "messages of type %u are not known to this reader",
+                                    e->type);
+        }
+        return QTRACE_OK;
+    }
+}
+
+/* ---- the walk ---- */
+
+/* Go on behind what is wrong at offset; search from there on. */
+static int recover(struct qtrace_reader *r, uint64_t offset, uint64_t from, bool truncated,
+                   uint64_t *next, struct qtrace_error *err)
+{
+    char message[160];
+    int ret = resync(r, from, false, next, err);
+
+    if (ret < 0) {
+        return ret;
+    }
+    if (ret == QTRACE_END && truncated) {
+        r->cut = true;
+        *next = r->size;
+        return QTRACE_OK;
+    }
+    if (ret == QTRACE_END) {
+        *next = r->size;
+    }
+    snprintf(message, sizeof(message),
+             "%" PRIu64 " bytes from offset %" PRIu64 " on are damaged", *next - offset,
+             offset);
+    r->after_damage = true;
+    return note(r, offset, message) < 0 ? no_memory(err) : QTRACE_OK;
+}
+
+static int check_seq(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset)
+{
+    char message[160];
+    bool jump = e->seq != r->next_seq && !r->after_damage;
+    uint64_t missing = e->seq - r->next_seq;
+
+    r->next_seq = e->seq + 1ull;
+    r->after_damage = false;
+    if (!jump) {
+        return QTRACE_OK;
+    }
+    snprintf(message, sizeof(message),
+             "%" PRIu64 " messages are missing before offset %" PRIu64, missing, offset);
+    return note(r, offset, message);
+}
+
+static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *err)
+{
+    struct qt_envelope e = {0};
+    uint64_t at = *offset, next;
+    int ret = qt_scan_envelope(r, at, false, &e, err);
+
+    if (ret == QTRACE_OK && e.seq < r->next_seq) {
+        ret = QTRACE_E_DAMAGED;
+    }
+    if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
+        return recover(r, at, at + 1, ret == QTRACE_E_TRUNCATED, offset, err);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (check_seq(r, &e, at) < 0) {
+        return no_memory(err);
+    }
+    next = at + QT_ENVELOPE_HEAD + e.body_size;
+    *offset = next;
+    ret = take(r, &e, at, offset, err);
+    if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
+        *offset = next;
+        return recover(r, at, next, ret == QTRACE_E_TRUNCATED, offset, err);
+    }
+    return ret;
+}
+
+static int walk(struct qtrace_reader *r, struct qtrace_error *err)
+{
+    uint64_t offset = 0;
+    int ret = QTRACE_OK;
+
+    while (ret == QTRACE_OK && offset < r->size && !r->mark) {
+        ret = step(r, &offset, err);
+    }
+    if (ret == QTRACE_OK && offset < r->size) {
+        ret = note(r, offset, "bytes follow the end mark") < 0 ? no_memory(err) : QTRACE_OK;
+    }
+    return ret;
+}
+
+/* The nonce is in the first envelope; if that is damaged, in the end mark or in any other. */
+static int find_nonce(struct qtrace_reader *r, struct qtrace_error *err)
+{
+    uint8_t magic[4] = {0};
+    uint64_t at = 0;
+    int ret = candidate(r, 0, true, err);
+
+    if (ret == QTRACE_END && r->size >= QT_END_MARK_SIZE) {
+        at = r->size - QT_END_MARK_SIZE;
+        ret = candidate(r, at, true, err);
+    }
+    if (ret == QTRACE_END) {
+        ret = resync(r, 0, true, &at, err);
+    }
+    if (ret == QTRACE_OK) {
+        r->nonce = qt_get_le64(r->window.data + 16);
+    }
+    if (ret != QTRACE_END) {
+        return ret;
+    }
+    if (r->size < QT_ENVELOPE_HEAD + 64 &&
+        qt_io_pread(r->fd, magic, r->size < 4 ? (size_t)r->size : 4, 0, NULL) == 0 &&
+        qt_envelope_prefix(magic, r->size < 4 ? (size_t)r->size : 4, 0)) {
+        return qtrace_error_set(err, QTRACE_E_TRUNCATED, r->size,
+                                "the file ends before its header does");
+    }
+    return qtrace_error_set(err, QTRACE_E_FORMAT, 0, "not a qtrace file");
+}
+
+/* ---- after the walk ---- */
+
+static int compare_totals(struct qtrace_reader *r, const Qtrace__StreamTotals *t)
+{
+    struct qt_ordinals end = {t->blocks + t->lost_blocks, t->insns + t->lost_insns,
+                              t->accesses + t->lost_accesses, t->events + t->lost_events};
+    struct qt_reader_stream *s;
+
+    if (t->stream >= QT_MAX_STREAMS || get_stream(r, t->stream, t->vcpu, &s) < 0) {
+        return t->stream >= QT_MAX_STREAMS ? QTRACE_OK : QTRACE_E_NOMEM;
+    }
+    s->info.blocks = t->blocks;
+    s->info.insns = t->insns;
+    s->info.accesses = t->accesses;
+    s->info.events = t->events;
+    s->info.lost_blocks = t->lost_blocks;
+    s->info.lost_insns = t->lost_insns;
+    s->info.lost_accesses = t->lost_accesses;
+    s->info.lost_events = t->lost_events;
+    r->lost |= (t->lost_blocks | t->lost_insns | t->lost_accesses | t->lost_events) != 0;
+    if (any_below(&end, &s->next)) {
+        return note(r, r->end_offset, "a stream is longer than its total");
+    }
+    if (any_below(&s->next, &end)) {
+        return add_stretch(r, s, &s->next, &end,
+                           r->trouble != UINT64_MAX ? r->trouble : r->end_offset, false,
+                           "the last rows of a stream are missing");
+    }
+    return QTRACE_OK;
+}
+
+static int open_end(struct qtrace_reader *r, const struct qt_reader_stream *s)
+{
+    struct qtrace_gap gap = {
+        .offset = r->size,
+        .stream = s->info.stream,
+        .to_end = true,
+        .first_block = s->next.block,
+        .first_insn = s->next.insn,
+        .first_access = s->next.access,
+        .first_event = s->next.event,
+        .message = "the trace has no end",
+    };
+
+    return add_gap(r, &gap);
+}
+
+static int finish(struct qtrace_reader *r)
+{
+    size_t i;
+    int ret = QTRACE_OK;
+
+    if (r->end == NULL) {
+        for (i = 0; ret == QTRACE_OK && i < r->n_streams; i++) {
+            ret = open_end(r, &r->stream[i]);
+        }
+        return ret;
+    }
+    for (i = 0; ret == QTRACE_OK && i < r->end->n_stream; i++) {
+        ret = compare_totals(r, r->end->stream[i]);
+    }
+    if (ret == QTRACE_OK && r->end->translations > r->dictionary.end) {
+        ret = note(r, r->end_offset, "the last definitions are missing");
+    }
+    if (r->end->translations > r->n_translations) {
+        r->n_translations = r->end->translations;
+    }
+    return ret;
+}
+
+int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err)
+{
+    int ret;
+
+    reader->trouble = UINT64_MAX;
+    reader->budget = reader->size > UINT64_MAX / 64 ? UINT64_MAX
+                                                    : reader->size * 16 + (1ull << 30);
+    ret = find_nonce(reader, err);
+    if (ret == QTRACE_OK) {
+        ret = walk(reader, err);
+    }
+    if (ret == QTRACE_OK && finish(reader) < 0) {
+        ret = no_memory(err);
+    }
+    return ret;
+}

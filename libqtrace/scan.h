@@ -1,0 +1,86 @@
+/*
+ * scan.h - the inside of a reader: what a walk over the file's envelopes finds
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_SCAN_H
+#define QT_SCAN_H
+
+#include "dictionary.h"
+#include "envelope.h"
+#include "frame.h"
+#include "trace.pb-c.h"
+
+/* Ordinals, or numbers of rows, of the four kinds. */
+struct qt_ordinals {
+    uint64_t block, insn, access, event;
+};
+
+struct qt_reader_frame {
+    struct qt_frame frame;
+    bool bad; /* its gap has been added */
+};
+
+struct qt_reader_stream {
+    struct qtrace_stream_info info;
+    struct qt_ordinals next; /* that the next frame should begin with */
+    uint64_t last_offset;    /* of the last frame */
+    bool vcpu_known;
+    size_t *frame; /* indices of its frames, in order */
+    size_t n_frames, cap_frames;
+};
+
+struct qtrace_reader {
+    int fd;
+    uint64_t size;
+    uint64_t nonce;
+    uint64_t budget; /* bytes that may still be read in vain */
+
+    /* State of the walk. */
+    uint64_t next_seq;
+    uint64_t trouble;  /* offset of the last damaged region; UINT64_MAX = none */
+    bool after_damage; /* the walk has just resumed: a jump of the sequence says nothing */
+    bool cut;          /* the file ends within an envelope or its columns */
+    bool mark;         /* the end mark has been seen */
+    bool damaged, lost;
+
+    Qtrace__FileHeader *header; /* NULL = not found, as the two below */
+    Qtrace__Run *run_message;
+    Qtrace__End *end;
+    uint64_t end_offset;
+    struct qtrace_run run;
+
+    struct qt_reader_frame *frame;
+    size_t n_frames, cap_frames;
+    struct qt_reader_stream *stream;
+    size_t n_streams, cap_streams;
+    struct qtrace_gap *gap;
+    size_t n_gaps, cap_gaps;
+    struct qt_dictionary dictionary;
+    uint64_t n_translations;
+
+    struct qt_frame_coder coder;
+    struct qt_buf window;   /* envelope being looked at */
+    struct qt_buf search;   /* piece of the file being searched */
+    struct qt_buf stored;   /* columns as stored */
+    struct qt_buf raw;      /* one column */
+};
+
+/* Walk over the whole file. Fails if it is no trace or must be refused. */
+int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err);
+
+/* Read and check the envelope at offset; its body is at QT_ENVELOPE_HEAD of reader->window.
+ * QTRACE_E_DAMAGED: there is none; QTRACE_E_TRUNCATED: the file ends within it. */
+int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_nonce,
+                     struct qt_envelope *envelope, struct qtrace_error *err);
+
+/* Read a column into reader->raw. */
+int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,
+                   struct qtrace_error *err);
+
+/* Add a gap of a frame, or without a frame (NULL) one of unknown extent. The message in err
+ * says what is wrong. 0 or QTRACE_E_NOMEM. */
+int qt_scan_damage(struct qtrace_reader *reader, uint64_t offset, const struct qt_frame *frame,
+                   const char *message);
+
+#endif
