@@ -1,0 +1,663 @@
+/*
+ * test-roundtrip.c - what a writer wrote is what a reader reads, or a gap that it names
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "batch.h"
+#include "bytes.h"
+#include "qtrace/reader.h"
+#include "qtrace/writer.h"
+
+/* ---- random traces ---- */
+
+static uint64_t state;
+
+static uint64_t any(void)
+{
+    uint64_t z = (state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint32_t below(uint32_t n)
+{
+    return n == 0 ? 0 : (uint32_t)(any() % n);
+}
+
+/* How a random trace looks. */
+struct shape {
+    uint32_t translations, batches, streams;
+    uint32_t max_blocks, max_accesses, max_events;
+    unsigned level;
+    bool losses;
+};
+
+#define MAX_TRANSLATIONS 64
+#define MAX_BATCHES 32
+#define MAX_STREAMS 4
+
+/* A trace as it was given to the writer. */
+struct original {
+    uint32_t n_insns[MAX_TRANSLATIONS];
+    uint32_t n_translations;
+    struct qt_batch *batch[MAX_BATCHES];
+    uint32_t n_batches, n_streams;
+};
+
+struct next {
+    uint64_t block, insn, access, event;
+};
+
+static void define(struct qtrace_writer *w, struct original *o, uint32_t max_insns)
+{
+    static const uint8_t bytes[QTRACE_MAX_INSN_BYTES] = {0x90, 0xc3, 0x0f, 0x05};
+    static const char *const names[] = {NULL, "main", "memcpy", "_ZN3fooC1Ev"};
+    struct qtrace_insn insn[QTRACE_MAX_BLOCK_INSNS];
+    struct qtrace_translation t = {
+        .id = o->n_translations, .n_insns = 1 + below(max_insns), .vaddr = any(), .insn = insn};
+    uint64_t at = t.vaddr;
+    uint32_t i;
+
+    for (i = 0; i < t.n_insns; i++) {
+        at += below(8) == 0 ? any() : 0;
+        insn[i] = (struct qtrace_insn){.vaddr = at, .data = bytes, .size = 1 + below(15)};
+        insn[i].data_size = insn[i].size + below(3);
+        insn[i].has_haddr = below(2);
+        insn[i].haddr = insn[i].has_haddr ? any() : 0;
+        insn[i].disas = below(3) == 0 ? NULL : "mov eax, 1";
+        insn[i].symbol = names[below(4)];
+        at += insn[i].size;
+    }
+    o->n_insns[o->n_translations++] = t.n_insns;
+    cr_assert_eq(qtrace_writer_define(w, &t, NULL), 0);
+}
+
+static void fill_blocks(struct qt_batch *b, const struct original *o)
+{
+    uint32_t i, id = 0;
+
+    b->batch.n_insns = 0;
+    for (i = 0; i < b->batch.n_blocks; i++) {
+        id = below(3) == 0 ? below(o->n_translations) : id;
+        b->block[i] = id;
+        b->started[i] = (uint16_t)(below(5) ? o->n_insns[id] : below(o->n_insns[id] + 1));
+        b->batch.n_insns += b->started[i];
+    }
+}
+
+static uint64_t some_address(void)
+{
+    static const uint64_t extreme[] = {0, 1, UINT64_MAX, INT64_MAX, 1ull << 63, 0x7fff00001000};
+
+    return below(3) == 0 ? extreme[below(6)] : any() >> below(64);
+}
+
+static void fill_access(struct qt_batch *b, const struct original *o, uint32_t row, uint32_t n)
+{
+    uint32_t id;
+
+    b->flags[row] = (uint8_t)below(0x40);
+    b->vaddr[row] = some_address();
+    if (b->batch.n_foreign < below(20)) {
+        id = below(o->n_translations);
+        b->flags[row] |= QTRACE_ACCESS_FOREIGN;
+        b->foreign[b->batch.n_foreign++] = (struct qtrace_foreign){row, id};
+        n = o->n_insns[id];
+    }
+    b->insn[row] = (uint16_t)below(n);
+}
+
+static void fill_accesses(struct qt_batch *b, const struct original *o)
+{
+    uint32_t blocks = b->batch.n_blocks, n = b->batch.n_accesses, row = 0, i;
+
+    b->batch.n_foreign = 0;
+    b->batch.access_begin = blocks == 0 ? n : below(4) == 0 ? below(n + 1) : 0;
+    for (; row < b->batch.access_begin; row++) {
+        fill_access(b, o, row, QTRACE_MAX_BLOCK_INSNS);
+    }
+    for (i = 0; i < blocks; i++) {
+        b->access_end[i] = i + 1 == blocks ? n : row + below((n - row) / (1 + blocks / 4) + 1);
+        for (; row < b->access_end[i]; row++) {
+            fill_access(b, o, row, o->n_insns[b->block[i]]);
+        }
+    }
+}
+
+static void fill_events(struct qt_batch *b, uint64_t *seq, uint64_t *time)
+{
+    uint32_t i, k, block = 0, access = 0;
+    struct qtrace_event *e;
+
+    for (i = 0; i < b->batch.n_events; i++) {
+        e = &b->event[i];
+        *seq += 1 + below(5);
+        *time += any() >> 40;
+        block += below(b->batch.n_blocks - block + 1);
+        access += below(b->batch.n_accesses - access + 1);
+        *e = (struct qtrace_event){.block_row = block, .access_row = access, .seq = *seq,
+                                   .time = *time, .n_args = below(QTRACE_EVENT_ARGS + 1)};
+        do {
+            e->kind = (enum qtrace_event_kind)(1 + below(QTRACE_EVENT_DISCON));
+        } while (e->kind == QTRACE_EVENT_LOST);
+        for (k = 0; k < e->n_args; k++) {
+            e->arg[k] = some_address();
+        }
+    }
+}
+
+static void lose(struct qt_batch *b, struct next *next)
+{
+    struct qtrace_event *e = b->event;
+    unsigned k;
+
+    if (b->batch.n_events == 0) {
+        return;
+    }
+    e->kind = QTRACE_EVENT_LOST;
+    e->n_args = 4;
+    e->block_row = e->access_row = 0;
+    for (k = 0; k < 4; k++) {
+        e->arg[k] = 1 + below(1000);
+    }
+    next->block += e->arg[0];
+    next->insn += e->arg[1];
+    next->access += e->arg[2];
+    next->event += e->arg[3];
+}
+
+static struct qt_batch *make_batch(const struct shape *shape, const struct original *o,
+                                   struct next *next, uint64_t *seq, uint64_t *time)
+{
+    struct qt_batch_size size = {below(shape->max_blocks + 1), below(shape->max_accesses + 1), 0,
+                                 below(shape->max_events + 1)};
+    struct qt_batch *b;
+
+    size.foreign = size.accesses;
+    b = qt_batch_new(&size);
+    cr_assert_not_null(b);
+    b->batch.first_seq = *seq;
+    b->batch.first_time = *time;
+    fill_blocks(b, o);
+    fill_accesses(b, o);
+    fill_events(b, seq, time);
+    if (shape->losses && below(3) == 0) {
+        lose(b, next);
+    }
+    b->batch.first_block = next->block;
+    b->batch.first_insn = next->insn;
+    b->batch.first_access = next->access;
+    b->batch.first_event = next->event;
+    next->block += b->batch.n_blocks;
+    next->insn += b->batch.n_insns;
+    next->access += b->batch.n_accesses;
+    next->event += b->batch.n_events;
+    return b;
+}
+
+static void give_run(struct qtrace_writer *w)
+{
+    static const char *const args[] = {"qemu-x86_64", "-plugin", "x"};
+    const struct qtrace_run run = {.target = "x86_64", .command_line = args,
+                                   .n_command_line = 3, .mem = true, .pid = 42};
+
+    cr_assert_eq(qtrace_writer_run(w, &run, NULL), 0);
+}
+
+static void write_trace(const char *path, const struct shape *shape, struct original *o)
+{
+    const struct qtrace_writer_options options = {sizeof(options), shape->level, true, "test"};
+    struct next next[MAX_STREAMS] = {0};
+    uint64_t seq = 0, time = 0;
+    struct qtrace_writer *w;
+    struct qtrace_error err = {0};
+    uint32_t i, s;
+
+    *o = (struct original){.n_streams = shape->streams};
+    cr_assert_eq(qtrace_writer_open(&w, path, &options, &err), 0, "%s", err.message);
+    give_run(w);
+    for (i = 0; i < shape->batches; i++) {
+        do {
+            define(w, o, below(4) == 0 ? QTRACE_MAX_BLOCK_INSNS / 16 : 6);
+        } while (o->n_translations < shape->translations * (i + 1) / shape->batches);
+        s = below(shape->streams);
+        o->batch[i] = make_batch(shape, o, &next[s], &seq, &time);
+        o->batch[i]->batch.stream = s;
+        o->batch[i]->batch.vcpu = s + 7;
+        cr_assert_eq(qtrace_writer_batch(w, &o->batch[i]->batch, &err), 0, "%s", err.message);
+        o->n_batches++;
+    }
+    cr_assert_eq(qtrace_writer_close(&w, "exit", time, &err), 0, "%s", err.message);
+}
+
+static void free_original(struct original *o)
+{
+    uint32_t i;
+
+    for (i = 0; i < o->n_batches; i++) {
+        free(o->batch[i]);
+    }
+}
+
+static bool same_events(const struct qtrace_batch *a, const struct qtrace_batch *b)
+{
+    const struct qtrace_event *x, *y;
+    uint32_t i;
+
+    for (i = 0; i < a->n_events; i++) {
+        x = &a->event[i];
+        y = &b->event[i];
+        if (x->kind != y->kind || x->block_row != y->block_row ||
+            x->access_row != y->access_row || x->n_args != y->n_args || x->seq != y->seq ||
+            x->time != y->time || memcmp(x->arg, y->arg, x->n_args * sizeof(x->arg[0]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_batch(const struct qtrace_batch *a, const struct qtrace_batch *b)
+{
+    size_t blocks = a->n_blocks, accesses = a->n_accesses;
+
+    return a->stream == b->stream && a->vcpu == b->vcpu && a->first_block == b->first_block &&
+           a->first_insn == b->first_insn && a->first_access == b->first_access &&
+           a->first_event == b->first_event && a->first_seq == b->first_seq &&
+           a->first_time == b->first_time && a->n_blocks == b->n_blocks &&
+           a->access_begin == b->access_begin && a->n_accesses == b->n_accesses &&
+           a->n_foreign == b->n_foreign && a->n_events == b->n_events &&
+           a->n_insns == b->n_insns && memcmp(a->block, b->block, blocks * 4) == 0 &&
+           memcmp(a->started, b->started, blocks * 2) == 0 &&
+           memcmp(a->access_end, b->access_end, blocks * 4) == 0 &&
+           memcmp(a->vaddr, b->vaddr, accesses * 8) == 0 &&
+           memcmp(a->insn, b->insn, accesses * 2) == 0 &&
+           memcmp(a->flags, b->flags, accesses) == 0 &&
+           memcmp(a->foreign, b->foreign, a->n_foreign * sizeof(*a->foreign)) == 0 &&
+           same_events(a, b);
+}
+
+static char *temporary(void)
+{
+    static char path[64];
+
+    snprintf(path, sizeof(path), "/tmp/qtrace-test-%ld.qtr", (long)getpid());
+    return path;
+}
+
+/* ---- whole traces ---- */
+
+static void compare_whole(const char *path, const struct original *o, int status)
+{
+    struct qtrace_reader *r;
+    struct qtrace_batch *b;
+    struct qtrace_error err = {0};
+    uint32_t n = 0;
+    size_t i;
+
+    cr_assert_eq(qtrace_reader_open(&r, path, &err), 0, "%s", err.message);
+    cr_assert_eq(qtrace_reader_n_translations(r), o->n_translations);
+    for (i = 0; i < o->n_translations; i++) {
+        cr_assert_not_null(qtrace_reader_translation(r, (uint32_t)i));
+        cr_assert_eq(qtrace_reader_translation(r, (uint32_t)i)->n_insns, o->n_insns[i]);
+    }
+    for (i = 0; i < qtrace_reader_n_frames(r); i++) {
+        if (qtrace_reader_frame(r, i)->definitions) {
+            continue;
+        }
+        cr_assert_eq(qtrace_reader_read(r, i, &b, &err), 0, "%s", err.message);
+        cr_assert_lt(n, o->n_batches);
+        cr_assert(same_batch(b, &o->batch[n]->batch), "batch %u differs", n);
+        n++;
+        qtrace_batch_free(&b);
+    }
+    cr_assert_eq(n, o->n_batches);
+    cr_assert_eq(qtrace_reader_status(r), status);
+    cr_assert_str_eq(qtrace_reader_health(r).reason, "exit");
+    cr_assert_str_eq(qtrace_reader_run(r)->target, "x86_64");
+    cr_assert_str_eq(qtrace_reader_producer(r), "test");
+    if (status == 0) {
+        cr_assert_eq(qtrace_reader_n_gaps(r), 0);
+    }
+    qtrace_reader_close(&r);
+}
+
+Test(roundtrip, random_shapes)
+{
+    char *path = temporary();
+    struct original o;
+    unsigned seed;
+
+    for (seed = 0; seed < 400; seed++) {
+        state = seed;
+        struct shape shape = {
+            .translations = 1 + below(MAX_TRANSLATIONS / 2),
+            .batches = below(MAX_BATCHES / 2),
+            .streams = 1 + below(MAX_STREAMS),
+            .max_blocks = below(4) ? below(2000) : below(3),
+            .max_accesses = below(4) ? below(3000) : 0,
+            .max_events = below(3) ? below(20) : 0,
+            .level = seed % 13,
+        };
+        write_trace(path, &shape, &o);
+        compare_whole(path, &o, 0);
+        free_original(&o);
+    }
+    unlink(path);
+}
+
+/* Translations come back as they were given. */
+Test(roundtrip, translation)
+{
+    static const uint8_t bytes[4] = {0xb8, 1, 0, 0};
+    const struct qtrace_insn insn[2] = {
+        {.vaddr = 0x1000, .data = bytes, .data_size = 4, .size = 2, .disas = "mov",
+         .symbol = "start", .has_haddr = true, .haddr = UINT64_MAX},
+        {.vaddr = 0x0ff0, .data = bytes + 1, .data_size = 1, .size = 1},
+    };
+    const struct qtrace_translation t = {.id = 0, .n_insns = 2, .vaddr = 0x1000, .insn = insn};
+    const struct qtrace_writer_options options = {sizeof(options), 1, true, NULL};
+    const struct qtrace_translation *got;
+    char *path = temporary();
+    struct qtrace_writer *w;
+    struct qtrace_reader *r;
+
+    cr_assert_eq(qtrace_writer_open(&w, path, &options, NULL), 0);
+    cr_assert_eq(qtrace_writer_define(w, &t, NULL), 0);
+    cr_assert_eq(qtrace_writer_close(&w, "exit", 1, NULL), 0);
+    cr_assert_eq(qtrace_reader_open(&r, path, NULL), 0);
+    cr_assert_eq(qtrace_reader_status(r), 0);
+    got = qtrace_reader_translation(r, 0);
+    cr_assert(got != NULL && got->n_insns == 2 && got->vaddr == 0x1000);
+    cr_assert(got->insn[0].vaddr == 0x1000 && got->insn[1].vaddr == 0x0ff0);
+    cr_assert(got->insn[0].has_haddr && got->insn[0].haddr == UINT64_MAX);
+    cr_assert_str_eq(got->insn[0].disas, "mov");
+    cr_assert_str_eq(got->insn[0].symbol, "start");
+    cr_assert(got->insn[1].disas == NULL && got->insn[1].symbol == NULL);
+    cr_assert(got->insn[0].data_size == 4 && memcmp(got->insn[0].data, bytes, 4) == 0);
+    qtrace_reader_close(&r);
+    unlink(path);
+}
+
+Test(roundtrip, losses)
+{
+    char *path = temporary();
+    struct original o;
+    struct qtrace_reader *r;
+    uint64_t lost, gaps;
+    unsigned seed;
+    size_t i;
+
+    for (seed = 0; seed < 50; seed++) {
+        state = seed + 1000;
+        struct shape shape = {8, 12, 2, 50, 50, 4, seed % 3, true};
+        write_trace(path, &shape, &o);
+        cr_assert_eq(qtrace_reader_open(&r, path, NULL), 0);
+        lost = gaps = 0;
+        for (i = 0; i < qtrace_reader_n_streams(r); i++) {
+            lost += qtrace_reader_stream(r, i)->lost_insns;
+        }
+        for (i = 0; i < qtrace_reader_n_gaps(r); i++) {
+            cr_assert(qtrace_reader_gap(r, i)->lost);
+            gaps += qtrace_reader_gap(r, i)->insns;
+        }
+        cr_assert_eq(lost, gaps);
+        qtrace_reader_close(&r);
+        compare_whole(path, &o, lost > 0 ? 5 : 0);
+        free_original(&o);
+    }
+    unlink(path);
+}
+
+Test(roundtrip, existing_file_is_kept)
+{
+    struct qtrace_writer_options options = {sizeof(options), 1, true, NULL};
+    char *path = temporary();
+    struct qtrace_writer *w;
+    struct qtrace_error err;
+
+    cr_assert_eq(qtrace_writer_open(&w, path, &options, NULL), 0);
+    cr_assert_eq(qtrace_writer_close(&w, "exit", 0, NULL), 0);
+    options.overwrite = false;
+    cr_assert_eq(qtrace_writer_open(&w, path, &options, &err), QTRACE_E_IO);
+    cr_assert_not_null(strstr(err.message, "overwrite=on"));
+    cr_assert_null(w);
+    unlink(path);
+    options.overwrite = true;
+    cr_assert_eq(qtrace_writer_open(&w, "/dev/null", &options, &err), QTRACE_E_IO);
+}
+
+/* ---- broken traces ---- */
+
+/* A small trace in memory, and a file to put broken versions of it into. */
+struct victim {
+    struct original original;
+    uint8_t *bytes;
+    size_t size;
+    int fd;
+    const char *path;
+};
+
+static void begin_victim(struct victim *v, unsigned seed, unsigned level)
+{
+    struct shape shape = {6, 9, 2, 30, 40, 4, level, false};
+    ssize_t n;
+
+    state = seed;
+    v->path = temporary();
+    write_trace(v->path, &shape, &v->original);
+    v->fd = open(v->path, O_RDWR);
+    cr_assert_geq(v->fd, 0);
+    v->size = (size_t)lseek(v->fd, 0, SEEK_END);
+    v->bytes = malloc(v->size);
+    n = pread(v->fd, v->bytes, v->size, 0);
+    cr_assert_eq((size_t)n, v->size);
+}
+
+static void end_victim(struct victim *v)
+{
+    close(v->fd);
+    unlink(v->path);
+    free(v->bytes);
+    free_original(&v->original);
+}
+
+/* Rows per stream that a reader gave or declared missing. */
+struct tally {
+    uint64_t block, insn, access, event;
+    bool to_end;
+};
+
+static void read_frames(struct qtrace_reader *r, const struct victim *v, struct tally *tally)
+{
+    struct qtrace_batch *b, *again;
+    struct tally *t;
+    uint32_t k;
+    size_t i, gaps;
+    int ret;
+
+    for (i = 0; i < qtrace_reader_n_frames(r); i++) {
+        if (qtrace_reader_frame(r, i)->definitions) {
+            continue;
+        }
+        ret = qtrace_reader_read(r, i, &b, NULL);
+        if (ret < 0) {
+            gaps = qtrace_reader_n_gaps(r);
+            cr_assert_eq(ret, QTRACE_E_DAMAGED);
+            cr_assert_eq(qtrace_reader_read(r, i, &again, NULL), ret);
+            cr_assert_eq(qtrace_reader_n_gaps(r), gaps);
+            continue;
+        }
+        for (k = 0; k < v->original.n_batches; k++) {
+            if (same_batch(b, &v->original.batch[k]->batch)) {
+                break;
+            }
+        }
+        cr_assert_lt(k, v->original.n_batches, "frame %zu was never written", i);
+        t = &tally[b->stream];
+        t->block += b->n_blocks;
+        t->insn += b->n_insns;
+        t->access += b->n_accesses;
+        t->event += b->n_events;
+        qtrace_batch_free(&b);
+    }
+}
+
+static void add_gaps(struct qtrace_reader *r, struct tally *tally)
+{
+    const struct qtrace_gap *g;
+    struct tally *t;
+    size_t i;
+
+    for (i = 0; i < qtrace_reader_n_gaps(r); i++) {
+        g = qtrace_reader_gap(r, i);
+        cr_assert_not(g->lost);
+        if (g->stream == UINT32_MAX) {
+            cr_assert_eq(g->blocks + g->insns + g->accesses + g->events, 0);
+            continue;
+        }
+        t = &tally[g->stream];
+        t->block += g->blocks;
+        t->insn += g->insns;
+        t->access += g->accesses;
+        t->event += g->events;
+        t->to_end |= g->to_end;
+    }
+}
+
+static void compare_tally(const struct victim *v, const struct tally *tally, bool complete,
+                          const char *what, size_t where)
+{
+    struct tally want[MAX_STREAMS] = {0};
+    const struct qtrace_batch *b;
+    uint32_t i;
+
+    for (i = 0; i < v->original.n_batches; i++) {
+        b = &v->original.batch[i]->batch;
+        want[b->stream].block += b->n_blocks;
+        want[b->stream].insn += b->n_insns;
+        want[b->stream].access += b->n_accesses;
+        want[b->stream].event += b->n_events;
+    }
+    for (i = 0; i < MAX_STREAMS; i++) {
+        if (tally[i].to_end || !complete) {
+            cr_assert(tally[i].block <= want[i].block && tally[i].event <= want[i].event);
+        } else {
+            cr_assert(tally[i].block == want[i].block && tally[i].insn == want[i].insn &&
+                      tally[i].access == want[i].access && tally[i].event == want[i].event,
+                      "%s at %zu: stream %u: rows unaccounted for", what, where, i);
+        }
+    }
+}
+
+static void examine(const struct victim *v, const char *what, size_t where)
+{
+    struct tally tally[MAX_STREAMS] = {0};
+    struct qtrace_reader *r;
+    struct qtrace_error err = {0};
+    int ret = qtrace_reader_open(&r, v->path, &err), status;
+
+    if (ret < 0) {
+        cr_assert(strcmp(what, "flip") != 0 &&
+                  (ret == QTRACE_E_TRUNCATED || ret == QTRACE_E_FORMAT),
+                  "%s at %zu: %d %s", what, where, ret, err.message);
+        return;
+    }
+    read_frames(r, v, tally);
+    add_gaps(r, tally);
+    status = qtrace_reader_status(r);
+    cr_assert(status == 3 || status == 4, "%s at %zu: status %d", what, where, status);
+    if (strcmp(what, "cut") == 0) {
+        cr_assert_eq(status, 3, "cut at %zu: status %d", where, status);
+    }
+    compare_tally(v, tally, qtrace_reader_health(r).reason != NULL, what, where);
+    qtrace_reader_close(&r);
+}
+
+static void flip_all(unsigned seed, unsigned level)
+{
+    struct victim v;
+    uint8_t byte;
+    size_t i;
+    unsigned bit;
+
+    begin_victim(&v, seed, level);
+    for (i = 0; i < v.size; i++) {
+        for (bit = 0; bit < 8; bit++) {
+            byte = v.bytes[i] ^ (uint8_t)(1u << bit);
+            cr_assert_eq(pwrite(v.fd, &byte, 1, (off_t)i), 1);
+            examine(&v, "flip", i * 8 + bit);
+        }
+        cr_assert_eq(pwrite(v.fd, &v.bytes[i], 1, (off_t)i), 1);
+    }
+    end_victim(&v);
+}
+
+Test(broken, flip_every_bit)
+{
+    flip_all(11, 1);
+}
+
+Test(broken, flip_every_bit_of_a_stored_trace)
+{
+    flip_all(12, 0);
+}
+
+Test(broken, cut_at_every_byte)
+{
+    struct victim v;
+    size_t i;
+
+    begin_victim(&v, 13, 1);
+    for (i = v.size - 1; i < v.size; i--) {
+        cr_assert_eq(ftruncate(v.fd, (off_t)i), 0);
+        examine(&v, "cut", i);
+    }
+    end_victim(&v);
+}
+
+Test(broken, bytes_after_the_end)
+{
+    struct victim v;
+
+    begin_victim(&v, 14, 1);
+    cr_assert_eq(pwrite(v.fd, "x", 1, (off_t)v.size), 1);
+    examine(&v, "tail", v.size);
+    end_victim(&v);
+}
+
+/* Cutting any stretch out of the middle leaves a gap and nothing invented. */
+Test(broken, missing_middle)
+{
+    struct victim v;
+    size_t from, size;
+    unsigned i;
+
+    begin_victim(&v, 15, 1);
+    for (i = 0; i < 2000; i++) {
+        from = below((uint32_t)v.size - 1);
+        size = 1 + below((uint32_t)(v.size - from - 1));
+        cr_assert_eq(pwrite(v.fd, v.bytes, from, 0), (ssize_t)from);
+        cr_assert_eq(pwrite(v.fd, v.bytes + from + size, v.size - from - size, (off_t)from),
+                     (ssize_t)(v.size - from - size));
+        cr_assert_eq(ftruncate(v.fd, (off_t)(v.size - size)), 0);
+        examine(&v, "middle", from);
+    }
+    end_victim(&v);
+}
+
+/* ---- checksums ---- */
+
+Test(bytes, crc32c)
+{
+    cr_assert_eq(qt_crc32c(0, "123456789", 9), 0xe3069283u);
+    cr_assert_eq(qt_crc32c(qt_crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
+}
