@@ -37,8 +37,7 @@ static void print_words(FILE *out, const char *label, const char *const *words, 
 
 static void print_target(FILE *out, const struct qtrace_run *run)
 {
-    const char *target = run->target != NULL ? run->target : "unknown";
-    g_autofree char *safe = text_safe(target);
+    g_autofree char *safe = text_safe(run->target);
 
     if (run->system) {
         fprintf(out, LABEL "%s, system mode, %u vCPUs (at most %u)\n", "target", safe,
@@ -72,6 +71,10 @@ static void print_start(FILE *out, const struct qtrace_run *run)
 
 static void print_run(FILE *out, const struct qtrace_run *run)
 {
+    if (run == NULL || run->target == NULL) {
+        fprintf(out, LABEL "unknown, the file does not have the facts\n", "run");
+        return;
+    }
     print_target(out, run);
     print_text(out, "guest", run->guest_path);
     if (run->has_code) {
@@ -236,9 +239,7 @@ void dump_overview(struct dump *dump)
 
     fprintf(dump->out, LABEL "format %u, made by %s\n", "trace",
             qtrace_reader_version(dump->reader), safe);
-    if (run != NULL) {
-        print_run(dump->out, run);
-    }
+    print_run(dump->out, run);
     print_state(dump);
     struct qtrace_stream_info sum = print_streams(dump);
     print_costs(dump, sum.insns);

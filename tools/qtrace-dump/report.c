@@ -82,7 +82,20 @@ static void report_gap(const char *path, const struct qtrace_gap *gap)
 
 void dump_gaps(const char *path, const struct qtrace_reader *reader)
 {
+    bool unknown = false;
+
     for (size_t i = 0; i < qtrace_reader_n_gaps(reader); i++) {
         report_gap(path, qtrace_reader_gap(reader, i));
+        unknown = unknown || qtrace_reader_gap(reader, i)->stream == UINT32_MAX;
+    }
+    /* The list of streams is part of the end: without it nobody knows whether some are missing. */
+    if (!unknown && !qtrace_reader_health(reader).complete) {
+        struct qtrace_gap rest = {
+            .offset = qtrace_reader_file_size(reader),
+            .stream = UINT32_MAX,
+            .to_end = true,
+            .message = "the file has no end; there may have been more streams",
+        };
+        report_gap(path, &rest);
     }
 }
