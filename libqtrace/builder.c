@@ -318,8 +318,8 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
         if (!(word & QT_WORD_NOT_ACCESS)) {
             uint32_t insn = word >> QT_INSN_SHIFT;
             if (access_has_block(b, sizes, insn)) {
-                uint64_t vaddr = (uint64_t)((int64_t)(word << 16) >> 16);
-                result = worst(result, add_access(b, insn, word >> QT_FLAGS_SHIFT & 0x3f, vaddr));
+                result = worst(result, add_access(b, insn, word >> QT_FLAGS_SHIFT & 0x3f,
+                                                  qt_word_vaddr(word)));
             } else {
                 b->lost.accesses++;
             }

@@ -302,6 +302,19 @@ void qt_producer_access(struct qt_producer *p, uint32_t insn, uint32_t flags, ui
     turn_if_full(p);
 }
 
+/* Where a producer without a ring writes, so that the hot path need not ask. */
+static uint64_t nowhere[QT_CHUNK_WORDS] __attribute__((aligned(QT_CHUNK_BYTES)));
+
+static void park(struct qt_recorder *r, struct qt_producer *p)
+{
+    p->recorder = r;
+    p->closed = true;
+    p->ring.chunks = nowhere;
+    p->ring.n_chunks = 0;
+    p->slot = &p->own_slot;
+    p->next = nowhere;
+}
+
 /* Rings share their memory: the more there are, the smaller the next one is. */
 static size_t ring_size(const struct qt_recorder *r)
 {
@@ -311,17 +324,17 @@ static size_t ring_size(const struct qt_recorder *r)
 
 bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu)
 {
+    memset(p, 0, sizeof(*p));
+    park(r, p);
     if (atomic_load(&r->abandoned)) {
         return false;
     }
-    memset(p, 0, sizeof(*p));
     pthread_mutex_lock(&r->lock);
     bool ok = !r->stopping && qt_ring_init(&p->ring, ring_size(r));
     if (ok) {
-        p->recorder = r;
+        p->closed = false;
         p->vcpu = vcpu;
         p->stream = r->n_streams++;
-        p->slot = &p->own_slot;
         p->open = true;
         qt_builder_init(&p->builder, p->stream, vcpu);
         r->rings_used += p->ring.map_size;
@@ -387,6 +400,9 @@ void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
     /* The producer's memory is used again by the next vCPU with this index. */
     while (vcpu_exits && p->open && !r->stopped) {
         pthread_cond_wait(&r->room, &r->lock);
+    }
+    if (!p->open) {
+        park(r, p);
     }
     pthread_mutex_unlock(&r->lock);
     if (self == p) {

@@ -3,7 +3,7 @@
  *
  * Words live between a vCPU thread and the encoder thread of one process, never in a file.
  *
- *   access   0 | insn position:9 | flags:6 | address:48     sign-extended address
+ *   access   0 | insn position:9 | flags:6 | address:48     address + 2^47
  *   block    1 0 | instructions:10 | 0:20 | translation id:32
  *   control  1 1 | kind:6 | words that follow:8 | payload:48
  *
@@ -51,14 +51,22 @@ static inline uint64_t qt_word_insn(uint32_t position)
     return (uint64_t)position << QT_INSN_SHIFT;
 }
 
-static inline bool qt_address_fits(uint64_t vaddr)
+/* Addresses that are 48 bits sign-extended become 48 bits unsigned by this. */
+#define QT_ADDRESS_BIAS (1ULL << (QT_ADDRESS_BITS - 1))
+
+static inline bool qt_address_fits(uint64_t biased)
 {
-    return (uint64_t)((int64_t)(vaddr << 16) >> 16) == vaddr;
+    return biased >> QT_ADDRESS_BITS == 0;
 }
 
-static inline uint64_t qt_word_access(uint64_t insn, uint32_t flags, uint64_t vaddr)
+static inline uint64_t qt_word_access(uint64_t insn, uint64_t flags, uint64_t biased)
 {
-    return insn | (uint64_t)flags << QT_FLAGS_SHIFT | (vaddr & QT_ADDRESS_MASK);
+    return insn | flags << QT_FLAGS_SHIFT | biased;
+}
+
+static inline uint64_t qt_word_vaddr(uint64_t word)
+{
+    return (word & QT_ADDRESS_MASK) - QT_ADDRESS_BIAS;
 }
 
 static inline uint64_t qt_word_control(enum qt_control kind, uint32_t n_words, uint64_t payload)

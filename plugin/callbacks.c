@@ -8,42 +8,27 @@ union qt_vcpu qt_vcpus[QT_MAX_VCPUS] __attribute__((aligned(sizeof(union qt_vcpu
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* What QEMU says of an access is a function of its opaque 32-bit handle, of which a run has a
- * few dozen: entries are handle << 32 | flags. 0 is no handle, as a direction is always set. */
-static _Atomic uint64_t known_flags[256];
-
-static __attribute__((noinline)) uint32_t ask_flags(_Atomic uint64_t *entry,
-                                                    qemu_plugin_meminfo_t info)
-{
-    uint32_t flags = qemu_plugin_mem_size_shift(info) & QTRACE_ACCESS_SIZE;
-    flags |= qemu_plugin_mem_is_sign_extended(info) ? QTRACE_ACCESS_SIGN : 0;
-    flags |= qemu_plugin_mem_is_big_endian(info) ? QTRACE_ACCESS_BE : 0;
-    flags |= qemu_plugin_mem_is_store(info) ? QTRACE_ACCESS_STORE : 0;
-    atomic_store_explicit(entry, (uint64_t)info << 32 | flags, memory_order_relaxed);
-    return flags;
-}
-
-static inline uint32_t access_flags(qemu_plugin_meminfo_t info)
-{
-    _Atomic uint64_t *entry = &known_flags[(uint32_t)(info * 0x9e3779b1u) >> 24];
-    uint64_t known = atomic_load_explicit(entry, memory_order_relaxed);
-    if (LIKELY(known >> 32 == info)) {
-        return (uint32_t)known;
-    }
-    return ask_flags(entry, info);
-}
-
 static inline struct qt_producer *producer_of(unsigned int vcpu)
 {
     return &qt_vcpus[vcpu % QT_MAX_VCPUS].producer;
 }
 
+/* Everything rare is called last and takes over the arguments: then the callback itself needs
+ * no stack. */
+
+static __attribute__((noinline)) void block_after_partial(struct qt_producer *p, uint64_t word)
+{
+    qt_producer_settle(p);
+    *p->slot = qt_word_block_insns(word);
+    qt_push(p, word);
+}
+
 static inline void start_block(struct qt_producer *p, uint64_t word)
 {
     uint64_t *slot = p->slot;
-    uint64_t remaining = *slot;
-    if (UNLIKELY(remaining)) {
-        qt_producer_partial(p, remaining);
+    if (UNLIKELY(*slot)) {
+        block_after_partial(p, word);
+        return;
     }
     *slot = qt_word_block_insns(word);
     qt_push(p, word);
@@ -61,19 +46,67 @@ void qt_on_block_careful(unsigned int vcpu, void *userdata)
     start_block(p, p->block);
 }
 
-static inline void push_access(struct qt_producer *p, uint64_t insn, uint32_t flags,
-                               uint64_t vaddr)
+/* What QEMU says of an access is a function of its opaque 32-bit handle. */
+static uint32_t ask_flags(qemu_plugin_meminfo_t info)
 {
-    if (LIKELY(qt_address_fits(vaddr))) {
-        qt_push(p, qt_word_access(insn, flags, vaddr));
-    } else {
-        qt_producer_access(p, insn >> QT_INSN_SHIFT, flags, vaddr, 0);
-    }
+    uint32_t flags = qemu_plugin_mem_size_shift(info) & QTRACE_ACCESS_SIZE;
+    flags |= qemu_plugin_mem_is_sign_extended(info) ? QTRACE_ACCESS_SIGN : 0;
+    flags |= qemu_plugin_mem_is_big_endian(info) ? QTRACE_ACCESS_BE : 0;
+    flags |= qemu_plugin_mem_is_store(info) ? QTRACE_ACCESS_STORE : 0;
+    return flags;
 }
 
-void qt_on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata)
+/* In the QEMUs that are known the handle holds the same bits as our flags do: five of them from
+ * bit 4 on, and the store bit. Whether this QEMU's does is tried out before it is used. */
+static inline uint32_t bits_of(qemu_plugin_meminfo_t info)
 {
-    push_access(producer_of(vcpu), (uintptr_t)userdata, access_flags(info), vaddr);
+    return (info >> 4 & 0x1f) | (info >> 12 & QTRACE_ACCESS_STORE);
+}
+
+static bool bits_are_known(void)
+{
+    for (uint32_t i = 0; i < 1u << 17; i++) {
+        qemu_plugin_meminfo_t info = (i & 0xffff) | (i & 0x10000 ? 2u << 16 : 1u << 16);
+        if (ask_flags(info) != bits_of(info)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static __attribute__((noinline)) void wide_access(unsigned int vcpu, qemu_plugin_meminfo_t info,
+                                                  uint64_t vaddr, void *userdata)
+{
+    uint32_t position = (uint64_t)(uintptr_t)userdata >> QT_INSN_SHIFT;
+    qt_producer_access(producer_of(vcpu), position, ask_flags(info), vaddr, 0);
+}
+
+static inline void push_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint32_t flags,
+                          uint64_t vaddr, void *userdata)
+{
+    uint64_t biased = vaddr + QT_ADDRESS_BIAS;
+    if (UNLIKELY(!qt_address_fits(biased))) {
+        wide_access(vcpu, info, vaddr, userdata);
+        return;
+    }
+    qt_push(producer_of(vcpu), qt_word_access((uintptr_t)userdata, flags, biased));
+}
+
+static void access_bits(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                        void *userdata)
+{
+    push_access(vcpu, info, bits_of(info), vaddr, userdata);
+}
+
+static void access_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                       void *userdata)
+{
+    push_access(vcpu, info, ask_flags(info), vaddr, userdata);
+}
+
+qemu_plugin_vcpu_mem_cb_t qt_choose_access(void)
+{
+    return bits_are_known() ? access_bits : access_ask;
 }
 
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
@@ -83,9 +116,9 @@ void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_
     uint32_t block = (uint64_t)(uintptr_t)userdata >> 16;
     uint32_t position = (uintptr_t)userdata & 0xffff;
     if (LIKELY((uint32_t)p->block == block && p->block)) {
-        push_access(p, qt_word_insn(position), access_flags(info), vaddr);
+        push_access(vcpu, info, ask_flags(info), vaddr, (void *)(uintptr_t)qt_word_insn(position));
     } else {
-        qt_producer_access(p, position, access_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block);
+        qt_producer_access(p, position, ask_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block);
     }
 }
 

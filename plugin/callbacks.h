@@ -19,8 +19,8 @@ void qt_on_block(unsigned int vcpu, void *userdata);
 /* The same, for whoever uses qt_on_access_careful. */
 void qt_on_block_careful(unsigned int vcpu, void *userdata);
 
-/* userdata: qt_word_insn() */
-void qt_on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata);
+/* The memory callback for this QEMU; userdata: qt_word_insn() */
+qemu_plugin_vcpu_mem_cb_t qt_choose_access(void);
 /* For blocks that may be executed without a block callback. userdata: qt_insn_name() */
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                           void *userdata);

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "plugin.h"
+#include "callbacks.h"
 
 /* Longest wait of a vCPU for a full ring. */
 #define WAIT_MS 5000
@@ -48,6 +48,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
     qt_plugin.careful = info->system_emulation;
     qt_plugin.callbacks_per_insn =
         qt_plugin.api < 2 && info->system_emulation && info->system.max_vcpus > 1;
+    qt_plugin.on_access = qt_choose_access();
     qt_facts_install(&qt_plugin.run, info);
     if (!start(&qt_plugin.options)) {
         return 1;

@@ -37,6 +37,7 @@ struct qt_plugin {
     /* How far a block got: see callbacks.h */
     bool callbacks_per_insn; /* API 1 with several vCPUs */
     struct qemu_plugin_scoreboard *progress; /* API >= 2 */
+    qemu_plugin_vcpu_mem_cb_t on_access;
     unsigned n_open; /* vCPUs now */
     unsigned max_vcpu;
 };
