@@ -6,6 +6,7 @@
 #ifndef QT_BYTES_H
 #define QT_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,25 @@ static inline uint8_t *qt_put_varint(uint8_t *p, uint64_t v)
     }
     *p++ = (uint8_t)v;
     return p;
+}
+
+/* The same for values of changing size, without branches on them: the seven-bit groups are
+ * spread over eight bytes at once. Writes QT_VARINT_MAX bytes at most, 8 at least. */
+static inline uint8_t *qt_put_varint_wide(uint8_t *p, uint64_t v)
+{
+    unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1), size = (bits * 9 + 64) / 64;
+    uint64_t x = v;
+
+    if (qt_unlikely(bits > 56)) {
+        return qt_put_varint(p, v);
+    }
+    x = (x & 0x00fffffff0000000u) << 4 | (x & 0x000000000fffffffu);
+    x = (x & 0x0fffc0000fffc000u) << 2 | (x & 0x00003fff00003fffu);
+    x = (x & 0x3f803f803f803f80u) << 1 | (x & 0x007f007f007f007fu);
+    x |= 0x8080808080808080u & ((1ull << 8 * (size - 1)) - 1);
+    x = htole64(x);
+    memcpy(p, &x, sizeof(x));
+    return p + size;
 }
 
 static inline size_t qt_varint_size(uint64_t v)

@@ -58,7 +58,7 @@ static int reserve(struct qt_raw_columns *raw, const struct qtrace_batch *b)
 {
     size_t blocks = b->n_blocks, accesses = b->n_accesses;
     const size_t need[QT_COLUMNS] = {
-        [QTRACE_COLUMN_BLOCK] = blocks * 5,
+        [QTRACE_COLUMN_BLOCK] = blocks * 5 + 8,
         [QTRACE_COLUMN_STARTED] = blocks * 8,
         [QTRACE_COLUMN_ACCESS_COUNT] = (blocks + 1) * 5,
         [QTRACE_COLUMN_ACCESS_INSN] = accesses * 3,
@@ -85,16 +85,19 @@ static int reserve(struct qt_raw_columns *raw, const struct qtrace_batch *b)
 static const char *encode_blocks(struct qt_raw_columns *raw, const struct qtrace_batch *b,
                                  const struct qt_lengths *lengths)
 {
+    const struct qt_lengths known = *lengths;
+    const uint32_t *const ids = b->block, n = b->n_blocks;
+    const uint16_t *const counts = b->started;
     uint8_t *block = start(raw, QTRACE_COLUMN_BLOCK);
     uint8_t *partial = start(raw, QTRACE_COLUMN_STARTED);
     uint32_t i, id, started, length, previous = 0, partial_row = 0, bad = 0;
     uint64_t n_partial = 0, insns = 0;
 
-    for (i = 0; i < b->n_blocks; i++) {
-        id = b->block[i];
-        started = b->started[i];
-        length = qt_length(lengths, id);
-        block = qt_put_varint(block, qt_zigzag32(id - previous));
+    for (i = 0; i < n; i++) {
+        id = ids[i];
+        started = counts[i];
+        length = qt_length(&known, id);
+        block = qt_put_varint_wide(block, qt_zigzag32(id - previous));
         previous = id;
         insns += started;
         bad |= length == 0;
@@ -106,7 +109,7 @@ static const char *encode_blocks(struct qt_raw_columns *raw, const struct qtrace
             n_partial++;
         }
     }
-    stop(raw, QTRACE_COLUMN_BLOCK, block, b->n_blocks);
+    stop(raw, QTRACE_COLUMN_BLOCK, block, n);
     stop(raw, QTRACE_COLUMN_STARTED, partial, n_partial);
     raw->n_insns = insns;
     if (bad & 1) {
@@ -117,72 +120,21 @@ static const char *encode_blocks(struct qt_raw_columns *raw, const struct qtrace
 
 static const char *encode_counts(struct qt_raw_columns *raw, const struct qtrace_batch *b)
 {
+    const uint32_t *const ends = b->access_end, n = b->n_blocks;
     uint8_t *p = start(raw, QTRACE_COLUMN_ACCESS_COUNT);
     uint32_t i, end, previous = b->access_begin;
     bool bad = false;
 
     p = qt_put_varint(p, previous);
-    for (i = 0; i < b->n_blocks; i++) {
-        end = b->access_end[i];
+    for (i = 0; i < n; i++) {
+        end = ends[i];
         bad |= end < previous;
         p = qt_put_varint(p, end - previous);
         previous = end;
     }
     /* Without accesses all counts are 0: no column. */
-    stop(raw, QTRACE_COLUMN_ACCESS_COUNT, p, b->n_accesses == 0 ? 0 : b->n_blocks + 1ull);
+    stop(raw, QTRACE_COLUMN_ACCESS_COUNT, p, b->n_accesses == 0 ? 0 : n + 1ull);
     return bad || previous != b->n_accesses ? "access_end is wrong" : NULL;
-}
-
-/* Where the encoder of accesses stands. */
-struct access_encoder {
-    const struct qtrace_batch *batch;
-    const struct qt_lengths *lengths;
-    uint64_t *table;
-    uint8_t *insn, *addr;
-    uint32_t row, foreign, bad;
-};
-
-static inline void encode_addr(struct access_encoder *e, uint32_t key, uint32_t insn,
-                               uint64_t addr)
-{
-    uint64_t *slot = &e->table[qt_addr_slot(key, insn)];
-    uint64_t v = qt_zigzag64(addr - *slot);
-
-    *slot = addr;
-    e->addr = qt_put_varint(e->addr, v);
-}
-
-static void encode_foreign_access(struct access_encoder *e, uint32_t insn)
-{
-    const struct qtrace_batch *b = e->batch;
-    const struct qtrace_foreign *f;
-
-    if (e->foreign >= b->n_foreign || b->foreign[e->foreign].access_row != e->row) {
-        e->bad |= 2;
-        return;
-    }
-    f = &b->foreign[e->foreign++];
-    e->bad |= insn >= qt_length(e->lengths, f->block);
-    encode_addr(e, qt_addr_key(f->block), insn, b->vaddr[e->row]);
-}
-
-/* The accesses under one block row, or those before the first. */
-static inline void encode_row(struct access_encoder *e, uint32_t end, uint32_t key,
-                              uint32_t length)
-{
-    const struct qtrace_batch *b = e->batch;
-    uint32_t insn;
-
-    for (; e->row < end; e->row++) {
-        insn = b->insn[e->row];
-        e->insn = qt_put_varint(e->insn, insn);
-        if (qt_unlikely(b->flags[e->row] & QTRACE_ACCESS_FOREIGN)) {
-            encode_foreign_access(e, insn);
-            continue;
-        }
-        e->bad |= insn >= length;
-        encode_addr(e, key, insn, b->vaddr[e->row]);
-    }
 }
 
 static const char *encode_flags(struct qt_raw_columns *raw, const struct qtrace_batch *b)
@@ -199,30 +151,61 @@ static const char *encode_flags(struct qt_raw_columns *raw, const struct qtrace_
     return all & ~QT_ACCESS_FLAGS ? "an access has unknown flags" : NULL;
 }
 
+/* Which block an access with QTRACE_ACCESS_FOREIGN belongs to. false: nobody says. */
+static inline bool next_foreign(const struct qtrace_batch *b, uint32_t row, uint32_t *foreign,
+                                uint32_t *id)
+{
+    if (*foreign >= b->n_foreign || b->foreign[*foreign].access_row != row) {
+        return false;
+    }
+    *id = b->foreign[(*foreign)++].block;
+    return true;
+}
+
+/* Everything in local variables: stores of bytes may alias whatever is behind a pointer. */
 static const char *encode_accesses(struct qt_raw_columns *raw, const struct qtrace_batch *b,
                                    const struct qt_lengths *lengths)
 {
-    struct access_encoder e = {
-        .batch = b,
-        .lengths = lengths,
-        .table = raw->addr,
-        .insn = start(raw, QTRACE_COLUMN_ACCESS_INSN),
-        .addr = start(raw, QTRACE_COLUMN_ACCESS_ADDR),
-    };
-    uint32_t i, id;
+    const struct qt_lengths known = *lengths;
+    const struct qtrace_batch in = *b;
+    uint8_t *insn_out = start(raw, QTRACE_COLUMN_ACCESS_INSN);
+    uint8_t *addr_out = start(raw, QTRACE_COLUMN_ACCESS_ADDR);
+    uint64_t *const table = raw->addr, *slot, delta;
+    uint32_t row = 0, end = in.access_begin, i = 0, foreign = 0, bad = 0;
+    uint32_t id = 0, key = qt_addr_key(0), length = QTRACE_MAX_BLOCK_INSNS, own, limit, insn;
 
-    memset(e.table, 0, QT_ADDR_SLOTS * sizeof(*e.table));
-    encode_row(&e, b->access_begin, qt_addr_key(0), QTRACE_MAX_BLOCK_INSNS);
-    for (i = 0; i < b->n_blocks; i++) {
-        id = b->block[i];
-        encode_row(&e, b->access_end[i], qt_addr_key(id), qt_length(lengths, id));
+    memset(table, 0, QT_ADDR_SLOTS * sizeof(*table));
+    for (;;) {
+        for (; row < end; row++) {
+            own = key;
+            limit = length;
+            insn = in.insn[row];
+            if (qt_unlikely(in.flags[row] & QTRACE_ACCESS_FOREIGN)) {
+                bad |= next_foreign(b, row, &foreign, &id) ? 0 : 2;
+                own = qt_addr_key(id);
+                limit = qt_length(&known, id);
+            }
+            bad |= insn >= limit;
+            insn_out = qt_put_varint(insn_out, insn);
+            slot = &table[qt_addr_slot(own, insn)];
+            delta = in.vaddr[row] - *slot;
+            *slot = in.vaddr[row];
+            addr_out = qt_put_varint_wide(addr_out, qt_zigzag64(delta));
+        }
+        if (i == in.n_blocks) {
+            break;
+        }
+        id = in.block[i];
+        end = in.access_end[i++];
+        key = qt_addr_key(id);
+        length = qt_length(&known, id);
     }
-    stop(raw, QTRACE_COLUMN_ACCESS_INSN, e.insn, b->n_accesses);
-    stop(raw, QTRACE_COLUMN_ACCESS_ADDR, e.addr, b->n_accesses);
-    if (e.bad & 2 || e.foreign != b->n_foreign) {
+    stop(raw, QTRACE_COLUMN_ACCESS_INSN, insn_out, in.n_accesses);
+    stop(raw, QTRACE_COLUMN_ACCESS_ADDR, addr_out, in.n_accesses);
+    if (bad & 2 || foreign != in.n_foreign) {
         return "foreign accesses and their rows disagree";
     }
-    return e.bad ? "an access has an instruction that its block has not" : NULL;
+    return bad ? "an access has an instruction that its block has not" : NULL;
 }
 
 static void encode_foreign(struct qt_raw_columns *raw, const struct qtrace_batch *b)

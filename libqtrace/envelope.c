@@ -66,6 +66,9 @@ bool qt_envelope_prefix(const uint8_t *p, size_t n, uint64_t nonce)
 {
     uint8_t want[24];
 
+    if (n == 0) {
+        return true;
+    }
     memcpy(want + 8, QT_ENVELOPE_MARK, 8);
     qt_put_le32(want, QT_ENVELOPE_MAGIC);
     qt_put_le64(want + 16, nonce);
