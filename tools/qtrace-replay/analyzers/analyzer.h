@@ -1,0 +1,90 @@
+/*
+ * analyzer.h - one plugin binary for every QEMU and for qtrace-replay
+ *
+ * QEMU reads qemu_plugin_version after it has loaded a plugin and accepts only its own range. So
+ * a constructor looks at which calls the process offers and declares the version to which they
+ * belong. The interface is compiled in the dialect of version 7; older ones get other callback
+ * functions, which is all that differs for what is used here.
+ *
+ * Include it once, define analyzer_translate and analyzer_exit, and call analyzer_register.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef ANALYZER_H
+#define ANALYZER_H
+
+#include <dlfcn.h>
+
+#define QEMU_PLUGIN_API_VERSION 7
+#define QEMU_PLUGIN_API_ALL
+#define QEMU_PLUGIN_API __attribute__((weak))
+#include "qtrace/qemu-plugin.h"
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version;
+
+/* What the analyzer does with a block that is translated, and at the end. */
+static void analyzer_translate(struct qemu_plugin_tb *tb);
+static void analyzer_exit(void);
+
+static bool analyzer_offered(const char *name)
+{
+    return dlsym(RTLD_DEFAULT, name) != NULL;
+}
+
+/* QEMU 10.2 offers discontinuities and is 5: they say nothing. Nothing tells 7 from 6, and no
+ * release stopped at 6. */
+__attribute__((constructor)) static void analyzer_choose_version(void)
+{
+    if (analyzer_offered("qemu_plugin_set_pc")) {
+        qemu_plugin_version = 7;
+    } else if (analyzer_offered("qemu_plugin_translate_vaddr")) {
+        qemu_plugin_version = 5;
+    } else if (analyzer_offered("qemu_plugin_read_memory_vaddr")) {
+        qemu_plugin_version = 4;
+    } else if (analyzer_offered("qemu_plugin_scoreboard_new")) {
+        qemu_plugin_version = 2;
+    } else {
+        qemu_plugin_version = 1;
+    }
+}
+
+static void analyzer_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    (void)id;
+    analyzer_translate(tb);
+}
+
+static void analyzer_translate_v7(struct qemu_plugin_tb *tb, void *userdata)
+{
+    (void)userdata;
+    analyzer_translate(tb);
+}
+
+static void analyzer_exit_v1(qemu_plugin_id_t id, void *userdata)
+{
+    (void)id;
+    (void)userdata;
+    analyzer_exit();
+}
+
+static void analyzer_exit_v7(void *userdata)
+{
+    (void)userdata;
+    analyzer_exit();
+}
+
+static void analyzer_register(qemu_plugin_id_t id)
+{
+    if (qemu_plugin_version >= 7) {
+        qemu_plugin_register_vcpu_tb_trans_cb(id, analyzer_translate_v7, NULL);
+        qemu_plugin_register_atexit_cb(id, analyzer_exit_v7, NULL);
+    } else {
+        void *translate = (void *)analyzer_translate_v1, *end = (void *)analyzer_exit_v1;
+
+        qemu_plugin_register_vcpu_tb_trans_cb(id, (qemu_plugin_vcpu_tb_trans_cb_t)translate,
+                                              NULL);
+        qemu_plugin_register_atexit_cb(id, (qemu_plugin_udata_cb_t)end, NULL);
+    }
+}
+
+#endif

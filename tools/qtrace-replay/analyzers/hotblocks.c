@@ -1,0 +1,165 @@
+/*
+ * hotblocks - the blocks that are executed most often
+ *
+ * Arguments: inline=on|off (default off): count by QEMU's inline operations; limit=N (default 20,
+ * 0 = all). Blocks with the same address and number of instructions are one, however often they
+ * are translated. With inline=on and a QEMU before 8.2, threads that run at the same time can
+ * lose counts: its inline operations are not atomic.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "analyzer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct block {
+    uint64_t pc;
+    uint64_t insns;
+    uint64_t translations;
+    uint64_t count;                       /* by callback, or inline up to version 1 */
+    struct qemu_plugin_scoreboard *score; /* inline from version 2 on */
+};
+
+static GMutex lock; /* of the table and of translations */
+static GHashTable *blocks;
+static bool use_inline;
+static uint64_t limit = 20;
+
+static guint block_hash(gconstpointer p)
+{
+    const struct block *b = p;
+    uint64_t h = (b->pc ^ (b->insns << 48)) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (guint)(h >> 32);
+}
+
+static gboolean block_equal(gconstpointer pa, gconstpointer pb)
+{
+    const struct block *a = pa, *b = pb;
+
+    return a->pc == b->pc && a->insns == b->insns;
+}
+
+static gint compare(gconstpointer pa, gconstpointer pb)
+{
+    const struct block *a = *(struct block *const *)pa, *b = *(struct block *const *)pb;
+
+    if (a->count != b->count) {
+        return a->count > b->count ? -1 : 1;
+    }
+    if (a->pc != b->pc) {
+        return a->pc < b->pc ? -1 : 1;
+    }
+    return a->insns < b->insns ? -1 : a->insns > b->insns;
+}
+
+static void count_block(unsigned int vcpu_index, void *userdata)
+{
+    struct block *b = userdata;
+
+    (void)vcpu_index;
+    __atomic_fetch_add(&b->count, 1, __ATOMIC_RELAXED);
+}
+
+static struct block *find_block(uint64_t pc, uint64_t insns)
+{
+    struct block key = { .pc = pc, .insns = insns };
+
+    g_mutex_lock(&lock);
+    struct block *b = g_hash_table_lookup(blocks, &key);
+    if (b == NULL) {
+        b = g_new0(struct block, 1);
+        b->pc = pc;
+        b->insns = insns;
+        if (use_inline && qemu_plugin_version >= 2) {
+            b->score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+        }
+        g_hash_table_add(blocks, b);
+    }
+    b->translations++;
+    g_mutex_unlock(&lock);
+    return b;
+}
+
+static void analyzer_translate(struct qemu_plugin_tb *tb)
+{
+    struct block *b = find_block(qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb));
+
+    if (!use_inline) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, count_block, QEMU_PLUGIN_CB_NO_REGS, b);
+    } else if (b->score != NULL) {
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+            tb, QEMU_PLUGIN_INLINE_ADD_U64, qemu_plugin_scoreboard_u64(b->score), 1);
+    } else {
+        qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &b->count, 1);
+    }
+}
+
+static GPtrArray *sorted_blocks(void)
+{
+    GPtrArray *list = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer key;
+
+    g_hash_table_iter_init(&iter, blocks);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        struct block *b = key;
+        if (b->score != NULL) {
+            b->count = qemu_plugin_u64_sum(qemu_plugin_scoreboard_u64(b->score));
+        }
+        g_ptr_array_add(list, b);
+    }
+    g_ptr_array_sort(list, compare);
+    return list;
+}
+
+static void analyzer_exit(void)
+{
+    GString *report = g_string_new(NULL);
+
+    g_mutex_lock(&lock);
+    GPtrArray *list = sorted_blocks();
+    g_string_append_printf(report, "collected %u entries in the hash table\n", list->len);
+    if (list->len > 0) {
+        g_string_append(report, "pc, tcount, icount, ecount\n");
+    }
+    for (guint i = 0; i < list->len && (limit == 0 || i < limit); i++) {
+        const struct block *b = list->pdata[i];
+        g_string_append_printf(report,
+                               "0x%016" PRIx64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "\n",
+                               b->pc, b->translations, b->insns, b->count);
+    }
+    g_mutex_unlock(&lock);
+    qemu_plugin_outs(report->str);
+    g_string_free(report, TRUE);
+    g_ptr_array_free(list, TRUE);
+}
+
+static bool parse_argument(const char *arg)
+{
+    if (g_str_has_prefix(arg, "inline=")) {
+        return qemu_plugin_bool_parse("inline", arg + 7, &use_inline);
+    }
+    if (g_str_has_prefix(arg, "limit=")) {
+        return g_ascii_string_to_unsigned(arg + 6, 10, 0, G_MAXUINT64, &limit, NULL);
+    }
+    return false;
+}
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
+                                           int argc, char **argv)
+{
+    (void)info;
+    for (int i = 0; i < argc; i++) {
+        if (!parse_argument(argv[i])) {
+            fprintf(stderr, "hotblocks: wrong argument '%s': inline=on|off and limit=N are "
+                    "understood\n", argv[i]);
+            return -1;
+        }
+    }
+    blocks = g_hash_table_new(block_hash, block_equal);
+    analyzer_register(id);
+    return 0;
+}

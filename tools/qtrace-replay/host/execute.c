@@ -1,0 +1,309 @@
+/*
+ * execute.c - from the rows of a trace to callbacks and inline operations
+ *
+ * The order within a block is QEMU's: what was registered on the block; then for each instruction
+ * that started, what was registered on the instruction, then what was registered on its accesses
+ * for each access it made.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host.h"
+
+struct stream {
+    bool begun;
+    struct host_block *last; /* the block that ran last: later accesses may still be its own */
+};
+
+static GArray *streams;
+
+static struct stream *stream_state(uint32_t stream)
+{
+    if (streams == NULL) {
+        streams = g_array_new(FALSE, TRUE, sizeof(struct stream));
+    }
+    if (stream >= streams->len) {
+        g_array_set_size(streams, stream + 1);
+    }
+    return &g_array_index(streams, struct stream, stream);
+}
+
+/* The block as the plugins know it now; they may have to be told first. NULL: its definition is
+ * lost, nobody can know it. */
+static inline struct host_block *block_of(uint32_t id)
+{
+    struct host_block *block = id < host.block->len ? host.block->pdata[id] : NULL;
+
+    if (G_UNLIKELY(block == NULL || block->epoch != host.epoch)) {
+        block = host_announce(id);
+    }
+    return block;
+}
+
+/* ---- operations ---- */
+
+static bool condition_holds(const struct host_op *op, unsigned vcpu)
+{
+    uint64_t value = *host_entry(op->score, op->offset, vcpu);
+
+    switch (op->cond) {
+    case QEMU_PLUGIN_COND_EQ:
+        return value == op->imm;
+    case QEMU_PLUGIN_COND_NE:
+        return value != op->imm;
+    case QEMU_PLUGIN_COND_LT:
+        return value < op->imm;
+    case QEMU_PLUGIN_COND_LE:
+        return value <= op->imm;
+    case QEMU_PLUGIN_COND_GT:
+        return value > op->imm;
+    case QEMU_PLUGIN_COND_GE:
+        return value >= op->imm;
+    default:
+        return op->cond == QEMU_PLUGIN_COND_ALWAYS;
+    }
+}
+
+static inline void run_inline(const struct host_op *op, unsigned vcpu)
+{
+    if (op->kind == HOST_OP_ADD) {
+        *host_entry(op->score, op->offset, vcpu) += op->imm;
+    } else if (op->kind == HOST_OP_STORE) {
+        *host_entry(op->score, op->offset, vcpu) = op->imm;
+    } else {
+        *(uint64_t *)op->userdata += op->imm;
+    }
+}
+
+static inline void run_ops(const struct host_op *op, const struct host_op *end, unsigned vcpu)
+{
+    for (; op < end; op++) {
+        if (op->kind == HOST_OP_CALL ||
+            (op->kind == HOST_OP_CALL_IF && condition_holds(op, vcpu))) {
+            host.current = op->plugin;
+            ((qemu_plugin_vcpu_udata_cb_t)op->func)(vcpu, op->userdata);
+        } else if (op->kind != HOST_OP_CALL_IF) {
+            run_inline(op, vcpu);
+        }
+    }
+    host.current = NULL;
+}
+
+static inline void run_mem_ops(const struct host_block *block, const struct host_point *p,
+                               const struct qtrace_batch *b, uint32_t row, unsigned vcpu)
+{
+    uint8_t flags = b->flags[row] & (uint8_t)~QTRACE_ACCESS_FOREIGN;
+    unsigned rw = flags & QTRACE_ACCESS_STORE ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_R;
+
+    for (uint32_t i = p->mem; i < p->end; i++) {
+        const struct host_op *op = &block->op[i];
+        if ((op->rw & rw) == 0) {
+            continue;
+        }
+        if (op->kind == HOST_OP_CALL) {
+            host.current = op->plugin;
+            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, b->vaddr[row], op->userdata);
+        } else {
+            run_inline(op, vcpu);
+        }
+    }
+    host.current = NULL;
+}
+
+/* ---- accesses ---- */
+
+static const struct host_point *find_point(const struct host_block *block, uint32_t insn)
+{
+    uint32_t low = 0, high = block->n_points;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (block->point[mid].insn < insn) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < block->n_points && block->point[low].insn == insn ? &block->point[low] : NULL;
+}
+
+static uint32_t foreign_block(const struct qtrace_batch *b, uint32_t row)
+{
+    uint32_t low = 0, high = b->n_foreign;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (b->foreign[mid].access_row < row) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < b->n_foreign && b->foreign[low].access_row == row ? b->foreign[low].block
+                                                                  : UINT32_MAX;
+}
+
+/* An access that comes apart from its instruction: of a block that was not seen to run, or left
+ * over from a block before. */
+static void run_lone_access(struct host_block *block, const struct qtrace_batch *b, uint32_t row,
+                            unsigned vcpu)
+{
+    if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
+        block = block_of(foreign_block(b, row));
+    }
+    if (block != NULL && block->has_mem) {
+        const struct host_point *p = find_point(block, b->insn[row]);
+        if (p != NULL) {
+            run_mem_ops(block, p, b, row, vcpu);
+        }
+    }
+}
+
+/* ---- blocks ---- */
+
+struct place {
+    const struct host_point *next, *end; /* points whose instructions are still to come */
+};
+
+/* Go on to the instruction, and run what is registered on those in between and on itself. */
+static inline void advance(const struct host_block *block, struct place *at, uint32_t insn,
+                           unsigned vcpu)
+{
+    for (; at->next < at->end && at->next->insn <= insn; at->next++) {
+        run_ops(block->op + at->next->begin, block->op + at->next->mem, vcpu);
+    }
+}
+
+static void run_with_accesses(struct host_block *block, const struct qtrace_batch *b,
+                              uint32_t started, uint32_t row, uint32_t end, unsigned vcpu)
+{
+    struct place at = { block->point, block->point + block->n_points };
+
+    while (at.end > at.next && at.end[-1].insn >= started) {
+        at.end--;
+    }
+    for (; row < end; row++) {
+        if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
+            advance(block, &at, UINT32_MAX, vcpu);
+            run_lone_access(block, b, row, vcpu);
+            continue;
+        }
+        advance(block, &at, b->insn[row], vcpu);
+        if (at.next > block->point && at.next[-1].insn == b->insn[row]) {
+            run_mem_ops(block, at.next - 1, b, row, vcpu);
+        } else if (at.next > block->point && at.next[-1].insn > b->insn[row]) {
+            run_lone_access(block, b, row, vcpu);
+        }
+    }
+    advance(block, &at, UINT32_MAX, vcpu);
+}
+
+static inline void run_block(struct host_block *block, const struct qtrace_item *item,
+                             uint32_t i)
+{
+    const struct qtrace_batch *b = item->batch;
+    uint32_t started = b->started[i];
+
+    if (block->n_block_ops > 0) {
+        run_ops(block->op, block->op + block->n_block_ops, item->vcpu);
+    }
+    if (block->has_mem || b->n_foreign > 0) {
+        uint32_t begin = i > 0 ? b->access_end[i - 1] : b->access_begin;
+        uint32_t end = MIN(b->access_end[i], item->access_end);
+
+        run_with_accesses(block, b, started, MAX(begin, item->access_begin), end, item->vcpu);
+        return;
+    }
+    for (uint32_t p = 0; p < block->n_points && block->point[p].insn < started; p++) {
+        run_ops(block->op + block->point[p].begin, block->op + block->point[p].mem, item->vcpu);
+    }
+}
+
+/* Accesses of a block that nobody knows: only those of others in between matter. */
+static void run_foreign_only(const struct qtrace_item *item, uint32_t i)
+{
+    const struct qtrace_batch *b = item->batch;
+    uint32_t row = i > 0 ? b->access_end[i - 1] : b->access_begin;
+    uint32_t end = MIN(b->access_end[i], item->access_end);
+
+    for (row = MAX(row, item->access_begin); b->n_foreign > 0 && row < end; row++) {
+        if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
+            run_lone_access(NULL, b, row, item->vcpu);
+        }
+    }
+}
+
+static void run_rows(const struct qtrace_item *item)
+{
+    const struct qtrace_batch *b = item->batch;
+    struct stream *s = stream_state(item->stream);
+    uint32_t i = item->block_begin;
+    uint32_t own = i == item->block_end ? item->access_end
+                   : i > 0              ? b->access_end[i - 1]
+                                        : b->access_begin;
+
+    for (uint32_t row = item->access_begin; row < MIN(own, item->access_end); row++) {
+        run_lone_access(s->last, b, row, item->vcpu);
+    }
+    for (; i < item->block_end; i++) {
+        struct host_block *block = block_of(b->block[i]);
+
+        if (G_LIKELY(block != NULL)) {
+            run_block(block, item, i);
+        } else {
+            run_foreign_only(item, i);
+        }
+        s->last = block;
+        if (G_UNLIKELY(host.changes_pending)) {
+            host_apply_changes();
+        }
+    }
+}
+
+/* ---- items ---- */
+
+/* A vCPU whose beginning is lost begins now: plugins count on it. */
+static void begin_stream(const struct qtrace_item *item)
+{
+    struct stream *s = stream_state(item->stream);
+
+    if (!s->begun) {
+        s->begun = true;
+        host_vcpu_seen(item->vcpu);
+    }
+}
+
+static void run_event(const struct qtrace_item *item)
+{
+    switch (item->event->kind) {
+    case QTRACE_EVENT_VCPU_INIT:
+        stream_state(item->stream)->begun = true;
+        break;
+    case QTRACE_EVENT_SYNC:
+    case QTRACE_EVENT_LOST:
+    case QTRACE_EVENT_TRANSLATION:
+    case QTRACE_EVENT_FLUSH:
+        break; /* these are about no vCPU */
+    default:
+        begin_stream(item);
+    }
+    host_dispatch(item->event, item->vcpu);
+}
+
+void host_item(const struct qtrace_item *item)
+{
+    switch (item->kind) {
+    case QTRACE_ITEM_RUN:
+        begin_stream(item);
+        run_rows(item);
+        break;
+    case QTRACE_ITEM_EVENT:
+        run_event(item);
+        break;
+    case QTRACE_ITEM_GAP:
+        stream_state(item->stream)->last = NULL;
+        break;
+    }
+    if (host.changes_pending) {
+        host_apply_changes();
+    }
+}

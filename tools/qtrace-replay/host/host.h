@@ -1,0 +1,190 @@
+/*
+ * host.h - what the files of the plugin host share
+ *
+ * The host offers QEMU's plugin interface to plugins that were made for QEMU and calls them as
+ * QEMU would have, from a trace. There is one host in the process, as there is one QEMU: plugins
+ * call functions without a context.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HOST_H
+#define HOST_H
+
+#include <stdio.h>
+
+#define QEMU_PLUGIN_API_VERSION 7
+#define QEMU_PLUGIN_API_ALL
+#define QEMU_PLUGIN_API __attribute__((visibility("default")))
+#include "qtrace/merge.h"
+#include "qtrace/qemu-plugin.h"
+
+#define HOST_API_MIN 0
+#define HOST_API_MAX 7
+
+/* ---- plugins ---- */
+
+enum host_event {
+    HOST_VCPU_INIT,
+    HOST_VCPU_EXIT,
+    HOST_VCPU_IDLE,
+    HOST_VCPU_RESUME,
+    HOST_TB_TRANS,
+    HOST_SYSCALL,
+    HOST_SYSCALL_RET,
+    HOST_FLUSH,
+    HOST_DISCON,
+    HOST_ATEXIT,
+    HOST_SYSCALL_FILTER,
+    HOST_N_EVENTS,
+};
+
+struct host_callback {
+    void *func; /* NULL = not registered */
+    void *userdata;
+    unsigned order; /* the latest registration is called first */
+};
+
+struct host_plugin {
+    char *path;
+    void *handle;
+    qemu_plugin_id_t id;
+    int version;
+    int argc;
+    char **argv;
+    struct host_callback event[HOST_N_EVENTS];
+    int discon_types;
+    unsigned number;     /* in order of loading */
+    unsigned generation; /* grows with every reset: older registrations on blocks are void */
+    unsigned reset_epoch; /* host.epoch after the last reset */
+    bool gone;           /* uninstalled, or its install failed */
+    bool atexit_done;
+    bool resetting, uninstalling; /* asked for, done when no plugin code is running */
+    struct host_callback after;   /* to be called when done */
+};
+
+/* ---- what happens when blocks are executed ---- */
+
+enum host_op_kind {
+    HOST_OP_CALL,      /* func(vcpu, userdata), or with the access for a memory operation */
+    HOST_OP_CALL_IF,   /* the same, while score's entry COND imm */
+    HOST_OP_ADD,       /* score's entry += imm */
+    HOST_OP_STORE,     /* score's entry = imm */
+    HOST_OP_ADD_RAW,   /* *(uint64_t *)userdata += imm */
+};
+
+struct host_op {
+    uint8_t kind; /* enum host_op_kind */
+    uint8_t rw;   /* enum qemu_plugin_mem_rw; 0 = no memory operation */
+    uint8_t cond; /* enum qemu_plugin_cond */
+    int32_t insn; /* -1 = the block */
+    unsigned generation;
+    struct host_plugin *plugin;
+    void *func;
+    void *userdata;
+    struct qemu_plugin_scoreboard *score;
+    size_t offset;
+    uint64_t imm;
+};
+
+/* An instruction that has operations: op[begin .. mem) on execution, op[mem .. end) on access. */
+struct host_point {
+    uint32_t insn;
+    uint32_t begin, mem, end;
+};
+
+struct host_block {
+    const struct qtrace_translation *tr;
+    unsigned epoch;  /* host.epoch when the plugins were last told of it */
+    GArray *ops;     /* struct host_op in order of registration; NULL = none */
+    struct host_op *op; /* in order of execution */
+    uint32_t n_block_ops;
+    uint32_t n_points;
+    struct host_point *point; /* ascending insn */
+    bool has_mem;
+};
+
+struct qemu_plugin_insn {
+    const struct qtrace_insn *insn;
+    struct host_block *block;
+    int32_t index;
+};
+
+struct qemu_plugin_tb {
+    struct host_block *block;
+    size_t n_insns;
+    struct qemu_plugin_insn insn[QTRACE_MAX_BLOCK_INSNS];
+};
+
+struct qemu_plugin_scoreboard {
+    struct qemu_plugin_scoreboard *next, *prev;
+    size_t element_size;
+    size_t n_elements;
+    char *data;
+};
+
+/* ---- the host ---- */
+
+struct host {
+    struct qtrace_reader *reader;
+    const struct qtrace_run *run;
+
+    GPtrArray *plugin; /* struct host_plugin, in order of loading */
+    struct host_plugin *current; /* whose code is running */
+    bool changes_pending;        /* some plugin wants reset or uninstall */
+    unsigned registrations;
+
+    GPtrArray *block; /* struct host_block by translation id, NULL = not announced */
+    unsigned epoch;   /* grows when a plugin wants to see old blocks again */
+    struct qemu_plugin_tb tb; /* the one handle, as QEMU has one per thread */
+
+    GArray *live; /* bool by vCPU index: it was initialised and has not ended */
+    unsigned n_vcpus; /* highest index + 1 */
+};
+
+extern struct host host;
+
+/* output.c: everything that plugins print. Both return 0 or an errno. */
+int host_output_open(const char *path);
+int host_output_flush(void);
+int host_output_failure(void);
+void host_output_unbuffered(void);
+
+/* message.c: to stderr. The first form only once for each different format. */
+void host_message_once(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+void host_message(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
+/* arguments.c: "name,arg=value,..." as QEMU reads it. The results are to be freed. */
+char *host_parse_spec(const char *spec, int *argc, char ***argv);
+
+/* load.c: false after a message. */
+bool host_load(const char *spec);
+void host_list_analyzers(FILE *out);
+void host_unload(struct host_plugin *plugin);
+
+/* lifecycle.c */
+struct host_plugin *host_plugin_by_id(qemu_plugin_id_t id);
+void host_apply_changes(void); /* resets and uninstalls that plugins asked for */
+void host_run_atexit(void);
+
+/* events.c */
+GPtrArray *host_listeners(enum host_event event); /* the plugins, in order of calling */
+void host_vcpu_event(enum host_event event, unsigned vcpu);
+void host_dispatch(const struct qtrace_event *event, unsigned vcpu);
+
+/* translate.c: tell the plugins of a block; compile what they registered. */
+struct host_block *host_announce(uint32_t id);
+void host_add_op(struct host_block *block, const struct host_op *op);
+
+/* execute.c: drive everything from the items of a merge, in order. */
+void host_item(const struct qtrace_item *item);
+
+/* scoreboard.c */
+void host_vcpu_seen(unsigned vcpu);
+
+static inline uint64_t *host_entry(const struct qemu_plugin_scoreboard *score, size_t offset,
+                                   unsigned vcpu)
+{
+    return (uint64_t *)(void *)(score->data + vcpu * score->element_size + offset);
+}
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * register.c - registration of what shall happen when a block is executed
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host.h"
+
+static void add_call(struct host_block *block, int32_t insn, qemu_plugin_vcpu_udata_cb_t cb,
+                     void *userdata)
+{
+    struct host_op op = {
+        .kind = HOST_OP_CALL, .insn = insn, .func = (void *)cb, .userdata = userdata,
+    };
+
+    host_add_op(block, &op);
+}
+
+static void add_conditional(struct host_block *block, int32_t insn,
+                            qemu_plugin_vcpu_udata_cb_t cb, enum qemu_plugin_cond cond,
+                            qemu_plugin_u64 entry, uint64_t imm, void *userdata)
+{
+    struct host_op op = {
+        .kind = HOST_OP_CALL_IF, .cond = (uint8_t)cond, .insn = insn, .func = (void *)cb,
+        .userdata = userdata, .score = entry.score, .offset = entry.offset, .imm = imm,
+    };
+
+    if (cond == QEMU_PLUGIN_COND_ALWAYS) {
+        add_call(block, insn, cb, userdata);
+    } else if (cond != QEMU_PLUGIN_COND_NEVER) {
+        host_add_op(block, &op);
+    }
+}
+
+static void add_inline(struct host_block *block, int32_t insn, unsigned rw,
+                       enum qemu_plugin_op what, qemu_plugin_u64 entry, uint64_t imm)
+{
+    struct host_op op = {
+        .kind = what == QEMU_PLUGIN_INLINE_STORE_U64 ? HOST_OP_STORE : HOST_OP_ADD,
+        .rw = (uint8_t)rw, .insn = insn, .score = entry.score, .offset = entry.offset,
+        .imm = imm,
+    };
+
+    host_add_op(block, &op);
+}
+
+static void add_raw(struct host_block *block, int32_t insn, unsigned rw, void *ptr, uint64_t imm)
+{
+    struct host_op op = {
+        .kind = HOST_OP_ADD_RAW, .rw = (uint8_t)rw, .insn = insn, .userdata = ptr, .imm = imm,
+    };
+
+    host_add_op(block, &op);
+}
+
+/* ---- blocks ---- */
+
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
+                                          qemu_plugin_vcpu_udata_cb_t cb,
+                                          enum qemu_plugin_cb_flags flags, void *userdata)
+{
+    (void)flags;
+    add_call(tb->block, -1, cb, userdata);
+}
+
+void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb,
+                                               qemu_plugin_vcpu_udata_cb_t cb,
+                                               enum qemu_plugin_cb_flags flags,
+                                               enum qemu_plugin_cond cond,
+                                               qemu_plugin_u64 entry, uint64_t imm,
+                                               void *userdata)
+{
+    (void)flags;
+    add_conditional(tb->block, -1, cb, cond, entry, imm, userdata);
+}
+
+void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb,
+                                                       enum qemu_plugin_op op,
+                                                       qemu_plugin_u64 entry, uint64_t imm)
+{
+    add_inline(tb->block, -1, 0, op, entry, imm);
+}
+
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, enum qemu_plugin_op op,
+                                              void *ptr, uint64_t imm)
+{
+    (void)op;
+    add_raw(tb->block, -1, 0, ptr, imm);
+}
+
+/* ---- instructions ---- */
+
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
+                                            qemu_plugin_vcpu_udata_cb_t cb,
+                                            enum qemu_plugin_cb_flags flags, void *userdata)
+{
+    (void)flags;
+    add_call(insn->block, insn->index, cb, userdata);
+}
+
+void qemu_plugin_register_vcpu_insn_exec_cond_cb(struct qemu_plugin_insn *insn,
+                                                 qemu_plugin_vcpu_udata_cb_t cb,
+                                                 enum qemu_plugin_cb_flags flags,
+                                                 enum qemu_plugin_cond cond,
+                                                 qemu_plugin_u64 entry, uint64_t imm,
+                                                 void *userdata)
+{
+    (void)flags;
+    add_conditional(insn->block, insn->index, cb, cond, entry, imm, userdata);
+}
+
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn,
+                                                         enum qemu_plugin_op op,
+                                                         qemu_plugin_u64 entry, uint64_t imm)
+{
+    add_inline(insn->block, insn->index, 0, op, entry, imm);
+}
+
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn,
+                                                enum qemu_plugin_op op, void *ptr, uint64_t imm)
+{
+    (void)op;
+    add_raw(insn->block, insn->index, 0, ptr, imm);
+}
+
+/* ---- accesses ---- */
+
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
+                                      qemu_plugin_vcpu_mem_cb_t cb,
+                                      enum qemu_plugin_cb_flags flags,
+                                      enum qemu_plugin_mem_rw rw, void *userdata)
+{
+    struct host_op op = {
+        .kind = HOST_OP_CALL, .rw = (uint8_t)rw, .insn = insn->index, .func = (void *)cb,
+        .userdata = userdata,
+    };
+
+    (void)flags;
+    host_add_op(insn->block, &op);
+}
+
+void qemu_plugin_register_vcpu_mem_inline_per_vcpu(struct qemu_plugin_insn *insn,
+                                                   enum qemu_plugin_mem_rw rw,
+                                                   enum qemu_plugin_op op,
+                                                   qemu_plugin_u64 entry, uint64_t imm)
+{
+    add_inline(insn->block, insn->index, rw, op, entry, imm);
+}
+
+void qemu_plugin_register_vcpu_mem_inline(struct qemu_plugin_insn *insn,
+                                          enum qemu_plugin_mem_rw rw, enum qemu_plugin_op op,
+                                          void *ptr, uint64_t imm)
+{
+    (void)op;
+    add_raw(insn->block, insn->index, rw, ptr, imm);
+}

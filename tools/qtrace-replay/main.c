@@ -1,0 +1,275 @@
+/*
+ * qtrace-replay - run QEMU plugins on a recorded trace
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/host.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INCOMPLETE = 3, EXIT_DAMAGED = 4, EXIT_REFUSED = 6 };
+
+#define GAPS_SHOWN 5
+
+struct host host;
+
+static struct {
+    char **analyzer;
+    char *output;
+    gboolean list, version;
+    char **rest;
+} option;
+
+static const GOptionEntry entries[] = {
+    { "analyzer", 'a', 0, G_OPTION_ARG_STRING_ARRAY, &option.analyzer,
+      "Analyzer or path of a QEMU plugin, with its arguments; may be repeated",
+      "NAME[,ARG=VALUE...]" },
+    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &option.output,
+      "Write what the plugins print to FILE, not to standard output", "FILE" },
+    { "list", 0, 0, G_OPTION_ARG_NONE, &option.list, "List the analyzers and exit", NULL },
+    { "version", 0, 0, G_OPTION_ARG_NONE, &option.version, "Show the version and exit", NULL },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &option.rest, NULL, "TRACE" },
+    { NULL },
+};
+
+static const char summary[] =
+    "Run QEMU plugins on a trace: they print what they would have printed in the recorded run.\n"
+    "TRACE is a file, or - for standard input.";
+
+static const char description[] =
+    "Examples:\n"
+    "  qtrace-replay --analyzer=hotblocks run.qtr\n"
+    "  qtrace-replay --analyzer=hotblocks,inline=on,limit=5 --analyzer=execlog run.qtr\n"
+    "  qtrace-replay -o log --analyzer=/usr/lib/qemu/plugins/libinsn.so run.qtr\n"
+    "\n"
+    "Exit status: 0 the trace is whole, 1 failure, 2 wrong usage, 3 the trace has no end (the\n"
+    "recorder was killed), 4 it is damaged, 5 the recorder lost events, 6 it is refused. What is\n"
+    "there is replayed in any case. A plugin that calls exit() decides itself.\n";
+
+/* ---- progress ---- */
+
+static struct {
+    bool wanted, shown;
+    uint64_t total, done; /* block executions */
+    gint64 next;          /* when to show it next, microseconds */
+} progress;
+
+static void progress_start(void)
+{
+    progress.wanted = isatty(STDERR_FILENO);
+    progress.next = g_get_monotonic_time() + G_USEC_PER_SEC;
+    for (size_t i = 0; i < qtrace_reader_n_streams(host.reader); i++) {
+        progress.total += qtrace_reader_stream(host.reader, i)->blocks;
+    }
+}
+
+static void progress_item(const struct qtrace_item *item)
+{
+    if (!progress.wanted || item->kind != QTRACE_ITEM_RUN) {
+        return;
+    }
+    progress.done += item->block_end - item->block_begin;
+    gint64 now = g_get_monotonic_time();
+    if (now < progress.next) {
+        return;
+    }
+    progress.next = now + G_USEC_PER_SEC / 5;
+    progress.shown = true;
+    fprintf(stderr, "\rqtrace-replay: %3.0f %%",
+            progress.total > 0 ? 100.0 * (double)progress.done / (double)progress.total : 0.0);
+}
+
+static void progress_end(void)
+{
+    if (progress.shown) {
+        fprintf(stderr, "\r%24s\r", "");
+        progress.shown = false;
+    }
+}
+
+/* ---- the end ---- */
+
+static bool replaying; /* from the first plugin on until the atexit callbacks */
+
+/* Also runs when a plugin calls exit: QEMU's own handler calls the callbacks then. */
+static void at_exit(void)
+{
+    progress_end();
+    if (replaying) {
+        replaying = false;
+        host_run_atexit();
+    }
+    if (host_output_flush() != 0) {
+        host_message("cannot write the output: %s", g_strerror(host_output_failure()));
+        _exit(EXIT_FAILED);
+    }
+    host_output_unbuffered(); /* destructors of plugins may still print */
+}
+
+/* User-mode QEMU ends without running destructors, so they do not run here either. */
+static void G_GNUC_NORETURN leave(int status)
+{
+    if (host.run->system) {
+        exit(status);
+    }
+    at_exit();
+    fflush(NULL);
+    _exit(status);
+}
+
+static int report_health(const char *path)
+{
+    size_t n = qtrace_reader_n_gaps(host.reader);
+    int status = qtrace_reader_status(host.reader);
+
+    for (size_t i = 0; i < n && i < GAPS_SHOWN; i++) {
+        host_message("%s: %s", path, qtrace_reader_gap(host.reader, i)->message);
+    }
+    if (n > GAPS_SHOWN) {
+        host_message("%s: and %zu gaps more", path, n - GAPS_SHOWN);
+    }
+    if (n == 0 && status == EXIT_INCOMPLETE) {
+        host_message("%s: the trace has no end: its recorder was killed", path);
+    }
+    return status;
+}
+
+/* ---- the work ---- */
+
+static int replay(void)
+{
+    struct qtrace_merge *merge = NULL;
+    struct qtrace_error err = { 0 };
+    struct qtrace_item item;
+    int code = qtrace_merge_open(&merge, host.reader, &err);
+
+    while (code == QTRACE_OK && host_output_failure() == 0) {
+        code = qtrace_merge_next(merge, &item, &err);
+        if (code == QTRACE_OK) {
+            host_item(&item);
+            progress_item(&item);
+        }
+    }
+    progress_end();
+    qtrace_merge_close(&merge);
+    if (code < 0) {
+        host_message("%s", err.message);
+        return EXIT_FAILED;
+    }
+    return host_output_failure() != 0 ? EXIT_FAILED : 0;
+}
+
+static int open_status(int code)
+{
+    switch (code) {
+    case QTRACE_E_REFUSED:
+    case QTRACE_E_FORMAT:
+        return EXIT_REFUSED;
+    case QTRACE_E_DAMAGED:
+        return EXIT_DAMAGED;
+    case QTRACE_E_TRUNCATED:
+        return EXIT_INCOMPLETE;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+static void open_trace(const char *path)
+{
+    struct qtrace_error err = { 0 };
+    int code = qtrace_reader_open(&host.reader, path, &err);
+
+    if (code != QTRACE_OK) {
+        host_message("%s: %s", path, err.message);
+        exit(open_status(code));
+    }
+    host.run = qtrace_reader_run(host.reader);
+    host.plugin = g_ptr_array_new();
+    host.block = g_ptr_array_new();
+    host.live = g_array_new(FALSE, TRUE, sizeof(bool));
+}
+
+static void open_output(const char *trace)
+{
+    struct stat in, out;
+
+    if (option.output == NULL) {
+        return;
+    }
+    if (stat(option.output, &out) == 0 && stat(trace, &in) == 0 && in.st_dev == out.st_dev &&
+        in.st_ino == out.st_ino) {
+        host_message("%s is the trace itself", option.output);
+        exit(EXIT_USAGE);
+    }
+    int error = host_output_open(option.output);
+    if (error != 0) {
+        host_message("cannot write %s: %s", option.output, g_strerror(error));
+        exit(EXIT_FAILED);
+    }
+}
+
+static void G_GNUC_NORETURN usage_error(const char *message)
+{
+    host_message("%s (--help explains)", message);
+    exit(EXIT_USAGE);
+}
+
+static void parse_options(int argc, char **argv)
+{
+    GOptionContext *context = g_option_context_new("- run QEMU plugins on a trace");
+    GError *error = NULL;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_set_summary(context, summary);
+    g_option_context_set_description(context, description);
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        usage_error(error->message);
+    }
+    g_option_context_free(context);
+    if (option.version) {
+        printf("qtrace-replay %s\n", QTRACE_VERSION);
+        exit(0);
+    }
+    if (option.list) {
+        host_list_analyzers(stdout);
+        exit(0);
+    }
+    if (option.analyzer == NULL) {
+        usage_error("which analyzer? --analyzer=NAME is missing");
+    }
+    if (option.rest == NULL || option.rest[0] == NULL) {
+        usage_error("which trace? its path is missing");
+    }
+    if (option.rest[1] != NULL) {
+        usage_error("only one trace can be replayed");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    parse_options(argc, argv);
+    signal(SIGPIPE, SIG_IGN); /* a failed write is reported */
+    const char *path = option.rest[0];
+    open_trace(path);
+    open_output(path);
+    atexit(at_exit);
+    replaying = true;
+    for (size_t i = 0; option.analyzer[i] != NULL; i++) {
+        if (!host_load(option.analyzer[i])) {
+            replaying = false;
+            exit(EXIT_FAILED);
+        }
+    }
+    progress_start();
+    int status = replay();
+    if (host_output_failure() == 0) {
+        replaying = false;
+        host_run_atexit();
+    }
+    int health = report_health(path);
+    leave(MAX(status, health));
+}
