@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -273,7 +274,6 @@ void qt_event(struct qt_producer *p, enum qtrace_event_kind kind, unsigned n_arg
     if (atomic_load_explicit(&p->recorder->abandoned, memory_order_relaxed)) {
         return;
     }
-    qt_producer_settle(p);
     reserve(p, 2 + n_args);
     put_event(p, kind, take_seq(p->recorder), now(p->recorder), n_args, args);
     turn_if_full(p);
@@ -417,7 +417,6 @@ uint32_t qt_recorder_define(struct qt_recorder *r, struct qtrace_translation *de
     uint32_t id = UINT32_MAX;
     bool live = !atomic_load(&r->abandoned);
     if (self && live) {
-        qt_producer_settle(self);
         reserve(self, 3); /* now: a full chunk takes a place in the order as well */
     }
     if (d && live) {
@@ -708,8 +707,9 @@ static void *thread_main(void *data)
     take_definitions(r);
     struct qtrace_error err = {0};
     const char *reason = r->summary.error.code ? r->summary.error.message : r->reason;
-    r->summary.bytes = qtrace_writer_size(r->writer);
     note(r, qtrace_writer_close(&r->writer, reason, now(r), &err), &err);
+    struct stat st;
+    r->summary.bytes = stat(r->path, &st) == 0 ? st.st_size : 0;
     return NULL;
 }
 

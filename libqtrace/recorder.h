@@ -103,7 +103,8 @@ void qt_producer_turn(struct qt_producer *producer);
 void qt_event(struct qt_producer *producer, enum qtrace_event_kind kind, unsigned n_args,
               const uint64_t *args);
 
-/* Say that the last `remaining` instructions of the current block did not start. */
+/* Say that the last `remaining` instructions of the current block did not start; at any time
+ * before the next block. */
 void qt_producer_partial(struct qt_producer *producer, uint64_t remaining);
 
 /* Say so if the slot does. */

@@ -22,10 +22,25 @@ static struct qt_producer *producer_of(unsigned int vcpu)
     return vcpu < QT_MAX_VCPUS ? &qt_vcpus[vcpu].producer : NULL;
 }
 
-/* The slots of all vCPUs. QEMU moves scoreboards when it makes room for more vCPUs: then all
- * vCPUs are stopped and the flush callback follows before they go on. */
+/* The slots of all vCPUs. QEMU moves scoreboards when it makes room for more vCPUs: no vCPU
+ * executes blocks then, and the flush callback follows before they go on. But a thread may be
+ * in a callback outside of blocks, so only block callbacks may look into a slot, and a thread
+ * that has just found its slot looks whether it was moved meanwhile. */
+static unsigned slot_moves;
+
+static void find_slot(struct qt_producer *p, unsigned int vcpu)
+{
+    unsigned moves;
+    do {
+        moves = __atomic_load_n(&slot_moves, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&p->slot, qemu_plugin_scoreboard_find(qt_plugin.progress, vcpu),
+                         __ATOMIC_SEQ_CST);
+    } while (moves != __atomic_load_n(&slot_moves, __ATOMIC_SEQ_CST));
+}
+
 static void find_slots(void)
 {
+    __atomic_fetch_add(&slot_moves, 1, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; qt_plugin.api >= 2 && i <= qt_plugin.max_vcpu; i++) {
         struct qt_producer *p = &qt_vcpus[i].producer;
         if (p->open) {
@@ -68,8 +83,7 @@ static void vcpu_init(unsigned int vcpu)
         return;
     }
     if (qt_plugin.api >= 2) {
-        p->slot = qemu_plugin_scoreboard_find(qt_plugin.progress, vcpu);
-        *p->slot = 0;
+        find_slot(p, vcpu);
         qt_producer_adopt(p);
     } else if (!qt_plugin.callbacks_per_insn) {
         p->slot = &shared_slot;
@@ -84,6 +98,12 @@ static void vcpu_exit(unsigned int vcpu)
     struct qt_producer *p = producer_of(vcpu);
     if (p && p->open) {
         __atomic_fetch_sub(&qt_plugin.n_open, 1, __ATOMIC_RELAXED);
+        if (qt_plugin.api >= 2 && !qt_plugin.system) {
+            /* a thread ends with a system call, which ends its block: nothing to look up in a
+             * slot that may be moving */
+            p->own_slot = 0;
+            p->slot = &p->own_slot;
+        }
         qt_producer_close(p, true);
     }
 }

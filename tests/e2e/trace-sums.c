@@ -1,0 +1,119 @@
+/*
+ * trace-sums.c - the sums that the witness plugin prints, from a trace
+ *
+ * tests/probe/probe.c counts live, next to the recorder; this program counts what the trace
+ * says, and prints it in the same form (see there for the meaning of each field). Equal texts
+ * mean that every block, instruction and access was recorded, with its address.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "qtrace/qtrace.h"
+
+#define N_VCPUS 65536
+
+struct sums {
+    uint64_t init, exit, blocks, insns, loads, stores, bytes, bsum, isum, asum, syscalls, rets;
+};
+
+static struct sums sums[N_VCPUS];
+
+static uint64_t hash(uint64_t state)
+{
+    uint64_t z = state + UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+static void add_block(struct sums *s, const struct qtrace_translation *t, unsigned started)
+{
+    s->blocks++;
+    s->bsum += hash(t->vaddr * 1024 + t->n_insns);
+    s->insns += started;
+    for (unsigned i = 0; i < started; i++) {
+        s->isum += hash(t->insn[i].vaddr);
+    }
+}
+
+static void add_access(struct sums *s, uint64_t vaddr, unsigned flags)
+{
+    unsigned shift = flags & QTRACE_ACCESS_SIZE;
+    unsigned store = (flags & QTRACE_ACCESS_STORE) != 0;
+    s->loads += !store;
+    s->stores += store;
+    s->bytes += UINT64_C(1) << shift;
+    s->asum += hash(vaddr * 8 + shift * 2 + store);
+}
+
+static void add_event(struct sums *s, enum qtrace_event_kind kind)
+{
+    s->init += kind == QTRACE_EVENT_VCPU_INIT;
+    s->exit += kind == QTRACE_EVENT_VCPU_EXIT;
+    s->syscalls += kind == QTRACE_EVENT_SYSCALL;
+    s->rets += kind == QTRACE_EVENT_SYSCALL_RET;
+}
+
+static uint64_t add_item(const struct qtrace_reader *reader, const struct qtrace_item *item)
+{
+    struct sums *s = &sums[item->vcpu % N_VCPUS];
+    const struct qtrace_batch *batch = item->batch;
+    if (item->kind == QTRACE_ITEM_EVENT) {
+        add_event(s, item->event->kind);
+        return item->event->kind == QTRACE_EVENT_TRANSLATION;
+    }
+    if (item->kind == QTRACE_ITEM_RUN) {
+        for (uint32_t i = item->block_begin; i < item->block_end; i++) {
+            add_block(s, qtrace_reader_translation(reader, batch->block[i]), batch->started[i]);
+        }
+        for (uint32_t i = item->access_begin; i < item->access_end; i++) {
+            add_access(s, batch->vaddr[i], batch->flags[i]);
+        }
+    }
+    return 0;
+}
+
+static void print_sums(void)
+{
+    for (unsigned i = 0; i < N_VCPUS; i++) {
+        const struct sums *s = &sums[i];
+        if (s->init || s->blocks || s->loads || s->stores) {
+            printf("vcpu %u init=%" PRIu64 " exit=%" PRIu64 " blocks=%" PRIu64 " insns=%" PRIu64
+                   " loads=%" PRIu64 " stores=%" PRIu64 " bytes=%" PRIu64 " bsum=%016" PRIx64
+                   " isum=%016" PRIx64 " asum=%016" PRIx64 " syscalls=%" PRIu64
+                   " rets=%" PRIu64 "\n",
+                   i, s->init, s->exit, s->blocks, s->insns, s->loads, s->stores, s->bytes,
+                   s->bsum, s->isum, s->asum, s->syscalls, s->rets);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct qtrace_reader *reader;
+    struct qtrace_merge *merge;
+    struct qtrace_item item;
+    struct qtrace_error err;
+    uint64_t translations = 0;
+    if (argc != 2) {
+        fprintf(stderr, "usage: trace-sums TRACE\n");
+        return 2;
+    }
+    int result = qtrace_reader_open(&reader, argv[1], &err);
+    if (result != QTRACE_OK || (result = qtrace_merge_open(&merge, reader, &err)) != QTRACE_OK) {
+        fprintf(stderr, "trace-sums: %s: %s\n", argv[1], err.message);
+        return 1;
+    }
+    while ((result = qtrace_merge_next(merge, &item, &err)) == QTRACE_OK) {
+        translations += add_item(reader, &item);
+    }
+    print_sums();
+    printf("translations=%" PRIu64 "\n", translations);
+    int status = qtrace_reader_status(reader);
+    qtrace_merge_close(&merge);
+    qtrace_reader_close(&reader);
+    return result == QTRACE_END ? status : 1;
+}
