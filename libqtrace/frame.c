@@ -132,9 +132,10 @@ static int unpack_column(struct qt_frame *frame, unsigned i, const Qtrace__Colum
     return QTRACE_OK;
 }
 
-static bool overflows(uint64_t first, uint64_t n)
+/* First ordinals stay far from where adding counts to them would wrap around. */
+static bool too_far(uint64_t ordinal)
 {
-    return first > UINT64_MAX / 2 || n > UINT64_MAX / 4;
+    return ordinal > UINT64_MAX / 2;
 }
 
 static int check_counts(const struct qtrace_frame_info *f, struct qtrace_error *err)
@@ -143,8 +144,8 @@ static int check_counts(const struct qtrace_frame_info *f, struct qtrace_error *
         f->insns > f->blocks * QTRACE_MAX_BLOCK_INSNS || f->syscalls > f->events) {
         return damaged(err, "a frame has impossible counts");
     }
-    if (overflows(f->first_block, 0) || overflows(f->first_insn, 0) ||
-        overflows(f->first_access, 0) || overflows(f->first_event, 0)) {
+    if (too_far(f->first_block) || too_far(f->first_insn) || too_far(f->first_access) ||
+        too_far(f->first_event)) {
         return damaged(err, "a frame has impossible ordinals");
     }
     if (f->definitions && (f->translations == 0 || f->first_translation > UINT32_MAX ||

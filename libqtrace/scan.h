@@ -78,8 +78,8 @@ int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_non
 int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,
                    struct qtrace_error *err);
 
-/* Add a gap of a frame, or without a frame (NULL) one of unknown extent. The message in err
- * says what is wrong. 0 or QTRACE_E_NOMEM. */
+/* Add a gap of a frame, or without a frame (NULL) one of unknown extent. 0 or
+ * QTRACE_E_NOMEM. */
 int qt_scan_damage(struct qtrace_reader *reader, uint64_t offset, const struct qt_frame *frame,
                    const char *message);
 
