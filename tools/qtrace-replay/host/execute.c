@@ -9,9 +9,17 @@
  */
 #include "host.h"
 
+/* How far an execution of a block has got. */
+struct place {
+    struct host_block *block;
+    unsigned epoch; /* host.epoch when it began: later, its points may be gone */
+    const struct host_point *next, *end; /* points whose instructions are still to come */
+};
+
 struct stream {
     bool begun;
-    struct host_block *last; /* the block that ran last: later accesses may still be its own */
+    bool open;         /* an event cut a block in two: what is left of it comes next */
+    struct place last; /* the block that ran last; block = NULL: not known */
 };
 
 static GArray *streams;
@@ -150,7 +158,7 @@ static void run_lone_access(struct host_block *block, const struct qtrace_batch 
     if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
         block = block_of(foreign_block(b, row));
     }
-    if (block != NULL && block->has_mem) {
+    if (block != NULL && block->has_mem && block->epoch == host.epoch) {
         const struct host_point *p = find_point(block, b->insn[row]);
         if (p != NULL) {
             run_mem_ops(block, p, b, row, vcpu);
@@ -160,45 +168,59 @@ static void run_lone_access(struct host_block *block, const struct qtrace_batch 
 
 /* ---- blocks ---- */
 
-struct place {
-    const struct host_point *next, *end; /* points whose instructions are still to come */
-};
-
 /* Go on to the instruction, and run what is registered on those in between and on itself. */
-static inline void advance(const struct host_block *block, struct place *at, uint32_t insn,
-                           unsigned vcpu)
+static inline void advance(struct place *at, uint32_t insn, unsigned vcpu)
 {
+    const struct host_op *op = at->block->op;
+
     for (; at->next < at->end && at->next->insn <= insn; at->next++) {
-        run_ops(block->op + at->next->begin, block->op + at->next->mem, vcpu);
+        run_ops(op + at->next->begin, op + at->next->mem, vcpu);
     }
 }
 
-static void run_with_accesses(struct host_block *block, const struct qtrace_batch *b,
-                              uint32_t started, uint32_t row, uint32_t end, unsigned vcpu)
+static void enter(struct place *at, struct host_block *block, uint32_t started)
 {
-    struct place at = { block->point, block->point + block->n_points };
-
-    while (at.end > at.next && at.end[-1].insn >= started) {
-        at.end--;
+    at->block = block;
+    at->epoch = host.epoch;
+    at->next = block->point;
+    at->end = block->point + block->n_points;
+    while (at->end > at->next && at->end[-1].insn >= started) {
+        at->end--;
     }
+}
+
+/* Instructions come with their accesses. One of a foreign block was made after everything that
+ * the block itself did. */
+static void run_accesses(struct place *at, const struct qtrace_batch *b, uint32_t row,
+                         uint32_t end, unsigned vcpu)
+{
+    const struct host_point *first = at->block->point;
+
     for (; row < end; row++) {
         if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
-            advance(block, &at, UINT32_MAX, vcpu);
-            run_lone_access(block, b, row, vcpu);
+            advance(at, UINT32_MAX, vcpu);
+            run_lone_access(NULL, b, row, vcpu);
             continue;
         }
-        advance(block, &at, b->insn[row], vcpu);
-        if (at.next > block->point && at.next[-1].insn == b->insn[row]) {
-            run_mem_ops(block, at.next - 1, b, row, vcpu);
-        } else if (at.next > block->point && at.next[-1].insn > b->insn[row]) {
-            run_lone_access(block, b, row, vcpu);
+        advance(at, b->insn[row], vcpu);
+        if (at->next > first && at->next[-1].insn == b->insn[row]) {
+            run_mem_ops(at->block, at->next - 1, b, row, vcpu);
+        } else if (at->next > first && at->next[-1].insn > b->insn[row]) {
+            run_lone_access(at->block, b, row, vcpu);
         }
     }
-    advance(block, &at, UINT32_MAX, vcpu);
 }
 
-static inline void run_block(struct host_block *block, const struct qtrace_item *item,
-                             uint32_t i)
+static void close_block(struct stream *s, unsigned vcpu)
+{
+    if (s->open && s->last.epoch == host.epoch) {
+        advance(&s->last, UINT32_MAX, vcpu);
+    }
+    s->open = false;
+}
+
+static inline void run_block(struct stream *s, struct host_block *block,
+                             const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
     uint32_t started = b->started[i];
@@ -210,21 +232,29 @@ static inline void run_block(struct host_block *block, const struct qtrace_item 
         uint32_t begin = i > 0 ? b->access_end[i - 1] : b->access_begin;
         uint32_t end = MIN(b->access_end[i], item->access_end);
 
-        run_with_accesses(block, b, started, MAX(begin, item->access_begin), end, item->vcpu);
+        enter(&s->last, block, started);
+        run_accesses(&s->last, b, MAX(begin, item->access_begin), end, item->vcpu);
+        s->open = true;
+        if (end == b->access_end[i]) {
+            close_block(s, item->vcpu);
+        }
         return;
     }
+    s->last.block = block;
+    s->last.epoch = host.epoch;
     for (uint32_t p = 0; p < block->n_points && block->point[p].insn < started; p++) {
         run_ops(block->op + block->point[p].begin, block->op + block->point[p].mem, item->vcpu);
     }
 }
 
 /* Accesses of a block that nobody knows: only those of others in between matter. */
-static void run_foreign_only(const struct qtrace_item *item, uint32_t i)
+static void run_unknown(struct stream *s, const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
     uint32_t row = i > 0 ? b->access_end[i - 1] : b->access_begin;
     uint32_t end = MIN(b->access_end[i], item->access_end);
 
+    s->last.block = NULL;
     for (row = MAX(row, item->access_begin); b->n_foreign > 0 && row < end; row++) {
         if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
             run_lone_access(NULL, b, row, item->vcpu);
@@ -232,27 +262,40 @@ static void run_foreign_only(const struct qtrace_item *item, uint32_t i)
     }
 }
 
+/* Accesses before the first row of an item are of the row before. */
+static void run_leftovers(struct stream *s, const struct qtrace_item *item)
+{
+    const struct qtrace_batch *b = item->batch;
+    uint32_t i = item->block_begin;
+    uint32_t own = i > 0 ? b->access_end[i - 1] : b->access_begin;
+    uint32_t end = MIN(own, item->access_end);
+
+    if (s->open && s->last.epoch == host.epoch) {
+        run_accesses(&s->last, b, item->access_begin, end, item->vcpu);
+    } else {
+        for (uint32_t row = item->access_begin; row < end; row++) {
+            run_lone_access(s->last.block, b, row, item->vcpu);
+        }
+    }
+    if (end == own || i < item->block_end) {
+        close_block(s, item->vcpu);
+    }
+}
+
 static void run_rows(const struct qtrace_item *item)
 {
     const struct qtrace_batch *b = item->batch;
     struct stream *s = stream_state(item->stream);
-    uint32_t i = item->block_begin;
-    uint32_t own = i == item->block_end ? item->access_end
-                   : i > 0              ? b->access_end[i - 1]
-                                        : b->access_begin;
 
-    for (uint32_t row = item->access_begin; row < MIN(own, item->access_end); row++) {
-        run_lone_access(s->last, b, row, item->vcpu);
-    }
-    for (; i < item->block_end; i++) {
+    run_leftovers(s, item);
+    for (uint32_t i = item->block_begin; i < item->block_end; i++) {
         struct host_block *block = block_of(b->block[i]);
 
         if (G_LIKELY(block != NULL)) {
-            run_block(block, item, i);
+            run_block(s, block, item, i);
         } else {
-            run_foreign_only(item, i);
+            run_unknown(s, item, i);
         }
-        s->last = block;
         if (G_UNLIKELY(host.changes_pending)) {
             host_apply_changes();
         }
@@ -272,8 +315,23 @@ static void begin_stream(const struct qtrace_item *item)
     }
 }
 
+/* An event that plugins see may stand within a block: what comes before it are the instructions
+ * up to the next access of the block's own, or all, if none follows. */
+static void close_before(const struct qtrace_item *item)
+{
+    struct stream *s = stream_state(item->stream);
+    uint32_t row = item->event->access_row;
+
+    if (s->open && item->event->kind != QTRACE_EVENT_SYNC &&
+        (row >= item->batch->n_accesses ||
+         (item->batch->flags[row] & QTRACE_ACCESS_FOREIGN) != 0)) {
+        close_block(s, item->vcpu);
+    }
+}
+
 static void run_event(const struct qtrace_item *item)
 {
+    close_before(item);
     switch (item->event->kind) {
     case QTRACE_EVENT_VCPU_INIT:
         stream_state(item->stream)->begun = true;
@@ -300,7 +358,8 @@ void host_item(const struct qtrace_item *item)
         run_event(item);
         break;
     case QTRACE_ITEM_GAP:
-        stream_state(item->stream)->last = NULL;
+        close_block(stream_state(item->stream), item->vcpu);
+        stream_state(item->stream)->last.block = NULL;
         break;
     }
     if (host.changes_pending) {
