@@ -123,14 +123,21 @@ static void G_GNUC_NORETURN leave(int status)
 
 static int report_health(const char *path)
 {
-    size_t n = qtrace_reader_n_gaps(host.reader);
+    size_t n = qtrace_reader_n_gaps(host.reader), shown = 0;
     int status = qtrace_reader_status(host.reader);
+    const char *before = "";
 
-    for (size_t i = 0; i < n && i < GAPS_SHOWN; i++) {
-        host_message("%s: %s", path, qtrace_reader_gap(host.reader, i)->message);
+    /* What concerns all streams is a gap in each of them, but said once. */
+    for (size_t i = 0; i < n && shown < GAPS_SHOWN; i++) {
+        const char *message = qtrace_reader_gap(host.reader, i)->message;
+        if (strcmp(message, before) != 0) {
+            host_message("%s: %s", path, message);
+            shown++;
+        }
+        before = message;
     }
-    if (n > GAPS_SHOWN) {
-        host_message("%s: and %zu gaps more", path, n - GAPS_SHOWN);
+    if (shown == GAPS_SHOWN) {
+        host_message("%s: qtrace-dump --verify shows all gaps", path);
     }
     if (n == 0 && status == EXIT_INCOMPLETE) {
         host_message("%s: the trace has no end: its recorder was killed", path);
