@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# QEMU's own plugins, as its build system compiled them, print the same to the last byte when
+# they run next to the recorder and when qtrace-replay runs them on the trace of that run. Every
+# target, both user-mode QEMUs; then several plugins at once, then the analyzers of this project.
+
+. "$(dirname "$0")/../lib.sh"
+
+analyzers=$QTRACE_BUILD/tools/qtrace-replay/analyzers
+
+# parity NAME QEMU PLUGINS GUEST...: PLUGINS are separated by blanks, in the order of the calls
+parity() {
+    local name=$1 qemu=$2 plugins=$3 plugin status
+    local live=() replayed=()
+    shift 3
+    for plugin in $plugins; do
+        if [[ ! -r ${plugin%%,*} ]]; then
+            skip "$name" "there is no ${plugin%%,*}"
+            return
+        fi
+        live+=(-plugin "$plugin")
+        replayed+=("--analyzer=$plugin")
+    done
+    rm -f "$tmp"/{run.qtr,live,replayed}
+    (cd "$tmp" && timeout 100 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
+        -plugin "$qtrace_plugin,out=$tmp/run.qtr" "$@" >"$tmp/stdout" 2>"$tmp/stderr" </dev/null)
+    status=$?
+    if [[ ! -s $tmp/live ]]; then
+        not_ok "$name" "nothing was printed live, status $status"
+        show_output
+        return
+    fi
+    status_of timeout 100 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
+    if ((status != 0)); then
+        not_ok "$name" "replay: status $status"
+        show_output
+    elif ! cmp -s "$tmp/live" "$tmp/replayed"; then
+        not_ok "$name" "$(cd "$tmp" && cmp live replayed 2>&1)"
+        diff "$tmp/live" "$tmp/replayed" | cut -c 1-200 | head -n 6
+    else
+        ok "$name: $(stat -c %s "$tmp/live") bytes"
+    fi
+}
+
+# The guests have one thread: the order of what several print is not that of the trace.
+cases=("mix 1" "faults 5" "smc" "widevec")
+
+for arch in x86_64 aarch64 arm riscv64 ppc64le s390x i386; do
+    for case in "${cases[@]}"; do
+        read -ra words <<<"$case"
+        guest=("$GUESTS/$arch/${words[0]}" "${words[@]:1}")
+        for plugin in insn bb mem,callback=true hotblocks execlog; do
+            file=lib${plugin%%,*}.so${plugin#"${plugin%%,*}"}
+            parity "7.2 $arch $case: $plugin" "qemu-$arch" "$PLUGINS72/$file" "${guest[@]}"
+            parity "10.0 $arch $case: $plugin" "$QEMU10/qemu-$arch" "$PLUGINS100/$file" \
+                "${guest[@]}"
+        done
+    done
+    guest=("$GUESTS/$arch/faults" 5)
+    for order in "insn bb mem" "mem insn bb"; do
+        files72=
+        files100=
+        for plugin in $order; do
+            file=lib$plugin.so
+            if [[ $plugin == mem ]]; then
+                file+=,callback=true
+            fi
+            files72+=" $PLUGINS72/$file"
+            files100+=" $PLUGINS100/$file"
+        done
+        parity "7.2 $arch: $order" "qemu-$arch" "$files72" "${guest[@]}"
+        parity "10.0 $arch: $order" "$QEMU10/qemu-$arch" "$files100" "${guest[@]}"
+    done
+done
+
+for arch in x86_64 aarch64; do
+    for case in "${cases[@]}"; do
+        read -ra words <<<"$case"
+        guest=("$GUESTS/$arch/${words[0]}" "${words[@]:1}")
+        for analyzer in hotblocks hotblocks,inline=on,limit=0 execlog; do
+            file=$analyzers/lib${analyzer%%,*}.so${analyzer#"${analyzer%%,*}"}
+            parity "7.2 $arch $case: our $analyzer" "qemu-$arch" "$file" "${guest[@]}"
+            parity "10.0 $arch $case: our $analyzer" "$QEMU10/qemu-$arch" "$file" "${guest[@]}"
+        done
+    done
+done
