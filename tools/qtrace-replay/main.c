@@ -174,8 +174,8 @@ static int open_status(int code)
 {
     switch (code) {
     case QTRACE_E_REFUSED:
-    case QTRACE_E_FORMAT:
         return EXIT_REFUSED;
+    case QTRACE_E_FORMAT: /* or a trace whose first bytes are wrong */
     case QTRACE_E_DAMAGED:
         return EXIT_DAMAGED;
     case QTRACE_E_TRUNCATED:
