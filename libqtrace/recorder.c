@@ -143,7 +143,6 @@ static bool wait_for_room(struct qt_producer *p)
 static void begin_loss(struct qt_producer *p)
 {
     p->losing = true;
-    p->lost_any = false;
     p->carry = 0;
     memset(&p->loss, 0, sizeof(p->loss));
     __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
@@ -153,13 +152,13 @@ static void begin_loss(struct qt_producer *p)
 static void count_loss(struct qt_producer *p, size_t n_words)
 {
     uint32_t carry;
+    bool any_block = p->loss.blocks > 0;
     qt_words_count(qt_ring_scratch(&p->ring), n_words, &p->loss, &carry);
-    if (!p->lost_any) {
-        p->carry = carry;
-    } else {
+    if (any_block) {
         p->loss.insns -= carry;
+    } else if (carry) {
+        p->carry = carry;
     }
-    p->lost_any = true;
 }
 
 static void end_loss(struct qt_producer *p)

@@ -46,8 +46,7 @@ struct qt_producer {
     uint32_t stream, vcpu;
     bool open;          /* recorder->lock */
     bool losing;        /* words go to the scratch chunk; own thread and lock */
-    bool lost_any;      /* this loss has lasted for a chunk */
-    uint32_t carry;     /* PARTIAL of the last recorded block, met in the scratch chunk */
+    uint32_t carry;     /* PARTIAL of the last recorded block, met in a scratch chunk */
     struct qt_loss loss;
     struct qt_ring ring;
     struct qt_builder builder; /* recorder's thread */

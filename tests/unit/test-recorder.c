@@ -1,0 +1,599 @@
+/*
+ * test-recorder.c - what threads push into a recorder is what a reader reads
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "qtrace/reader.h"
+#include "recorder.h"
+
+#define MAX_IDS 65536
+#define MAX_STREAMS 512
+#define MAX_THREADS 8
+#define MAX_SEQ (1u << 24)
+
+/* ---- what was pushed, by stream ---- */
+
+struct block {
+    uint32_t id;
+    uint16_t started;
+    uint64_t access_end;
+};
+
+struct access {
+    uint64_t vaddr;
+    uint32_t foreign; /* translation id, if flags say so */
+    uint16_t insn;
+    uint8_t flags;
+};
+
+struct event {
+    struct qtrace_event event;
+    uint64_t blocks, accesses; /* that stand before it */
+};
+
+struct model {
+    struct block *block;
+    struct access *access;
+    struct event *event;
+    size_t n_blocks, n_accesses, n_events, max_blocks, max_accesses, max_events;
+    uint32_t vcpu;
+    bool used;
+};
+
+static struct model models[MAX_STREAMS];
+static _Atomic uint32_t length_of[MAX_IDS];
+static _Atomic uint32_t n_ids;
+static struct qt_recorder *recorder; /* it is never freed */
+static char path[64];
+
+static void *more(void *array, size_t n, size_t *max, size_t element)
+{
+    if (n < *max) {
+        return array;
+    }
+    *max = *max ? *max * 2 : 1024;
+    array = realloc(array, *max * element);
+    if (!array) {
+        abort();
+    }
+    return array;
+}
+
+#define ADD(m, what)                                                                      \
+    ((m)->what = more((m)->what, (m)->n_##what##s, &(m)->max_##what##s,                   \
+                      sizeof(*(m)->what)),                                                \
+     &(m)->what[(m)->n_##what##s++])
+#define n_accesss n_accesses
+#define max_accesss max_accesses
+
+/* ---- a thread that pushes ---- */
+
+struct worker {
+    pthread_t thread;
+    uint64_t state;
+    unsigned lives, blocks; /* how many streams, of how many blocks */
+    bool foreign, stay;     /* stay: push until stopped, leave the stream open */
+    struct qt_producer producer;
+    struct model *model;
+};
+
+static atomic_bool enough;
+
+static uint64_t any(struct worker *w)
+{
+    uint64_t z = (w->state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint32_t below(struct worker *w, uint32_t n)
+{
+    return (uint32_t)(any(w) % n);
+}
+
+static uint64_t address_of(uint32_t n_insns)
+{
+    return 0x400000 + n_insns * 0x1000ull;
+}
+
+/* The model of an event that the recorder makes or is given. */
+static void expect(struct model *m, enum qtrace_event_kind kind, unsigned n_args,
+                   const uint64_t *args)
+{
+    struct event *e = ADD(m, event);
+
+    *e = (struct event){.event = {.kind = kind, .n_args = n_args},
+                        .blocks = m->n_blocks, .accesses = m->n_accesses};
+    if (n_args) {
+        memcpy(e->event.arg, args, n_args * sizeof(*args));
+    }
+}
+
+static void define(struct worker *w)
+{
+    static const uint8_t bytes[4] = {0x90, 0x90, 0x90, 0xc3};
+    struct {
+        struct qtrace_translation t;
+        struct qtrace_insn insn[];
+    } *d;
+    uint32_t n = 1 + below(w, below(w, 20) ? 12 : QTRACE_MAX_BLOCK_INSNS), id, i;
+    uint64_t arg;
+
+    d = calloc(1, sizeof(*d) + n * sizeof(d->insn[0]));
+    d->t = (struct qtrace_translation){.n_insns = n, .vaddr = address_of(n), .insn = d->insn};
+    for (i = 0; i < n; i++) {
+        d->insn[i] = (struct qtrace_insn){.vaddr = d->t.vaddr + 4 * i, .data = bytes,
+                                          .data_size = 4, .size = 4};
+    }
+    id = qt_recorder_define(recorder, &d->t);
+    if (id == UINT32_MAX) {
+        return; /* stopped */
+    }
+    if (id >= MAX_IDS) {
+        abort();
+    }
+    atomic_store(&length_of[id], n);
+    atomic_fetch_add(&n_ids, 1);
+    arg = id;
+    expect(w->model, QTRACE_EVENT_TRANSLATION, 1, &arg);
+}
+
+/* A translation of anybody; its length. */
+static uint32_t pick(struct worker *w, uint32_t *id)
+{
+    uint32_t n;
+
+    do {
+        *id = below(w, atomic_load(&n_ids));
+        n = atomic_load(&length_of[*id]);
+    } while (n == 0);
+    return n;
+}
+
+static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
+{
+    static const uint64_t extreme[] = {0, UINT64_MAX, 1ull << 47, (1ull << 47) - 1,
+                                       ~0ull << 47, (~0ull << 47) - 1, 1ull << 63};
+    struct access *a = ADD(w->model, access);
+    uint64_t biased;
+
+    *a = (struct access){.vaddr = below(w, 4) ? any(w) >> 20 : extreme[below(w, 7)],
+                         .flags = below(w, 0x40)};
+    if (foreign) {
+        n = pick(w, &id);
+        a->flags |= QTRACE_ACCESS_FOREIGN;
+        a->foreign = id;
+    }
+    a->insn = below(w, n);
+    biased = a->vaddr + QT_ADDRESS_BIAS;
+    if (!foreign && qt_address_fits(biased) && below(w, 30)) {
+        qt_push(&w->producer, qt_word_access(qt_word_insn(a->insn), a->flags, biased));
+    } else {
+        qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id);
+    }
+}
+
+static void push_event(struct worker *w)
+{
+    static const enum qtrace_event_kind kind[] = {QTRACE_EVENT_SYSCALL, QTRACE_EVENT_DISCON,
+                                                  QTRACE_EVENT_SYSCALL_RET, QTRACE_EVENT_FLUSH,
+                                                  QTRACE_EVENT_VCPU_IDLE};
+    enum qtrace_event_kind k = kind[below(w, 5)];
+    unsigned n = below(w, QTRACE_EVENT_ARGS + 1), i;
+    uint64_t args[QTRACE_EVENT_ARGS];
+
+    for (i = 0; i < n; i++) {
+        args[i] = any(w) >> below(w, 64);
+    }
+    expect(w->model, k, n, args);
+    qt_event(&w->producer, k, n, args);
+}
+
+static void push_block(struct worker *w)
+{
+    struct model *m = w->model;
+    struct block *b;
+    uint32_t id, n = pick(w, &id), remaining = 0, i;
+
+    qt_producer_settle(&w->producer);
+    if (m->n_blocks) {
+        m->block[m->n_blocks - 1].access_end = m->n_accesses;
+    }
+    b = ADD(m, block);
+    qt_push(&w->producer, qt_word_block(id, n));
+    if (below(w, 5) == 0) {
+        remaining = below(w, n + 1);
+        __atomic_store_n(w->producer.slot, remaining, __ATOMIC_RELEASE);
+    }
+    *b = (struct block){.id = id, .started = n - remaining};
+    for (i = below(w, 3) ? below(w, 5) : below(w, 60); i > 0; i--) {
+        push_access(w, id, n, w->foreign && below(w, 50) == 0);
+    }
+    b->access_end = m->n_accesses;
+}
+
+static void live(struct worker *w, uint32_t vcpu, bool last)
+{
+    unsigned i;
+
+    if (!qt_producer_open(recorder, &w->producer, vcpu)) {
+        abort();
+    }
+    w->model = &models[w->producer.stream];
+    w->model->used = true;
+    w->model->vcpu = vcpu;
+    expect(w->model, QTRACE_EVENT_VCPU_INIT, 0, NULL);
+    for (i = below(w, 3); i > 0 || atomic_load(&n_ids) == 0; i -= i > 0) {
+        define(w);
+    }
+    for (i = 0; i < w->blocks && !atomic_load(&enough); i++) {
+        push_block(w);
+        if (below(w, 100) == 0) {
+            push_event(w);
+        }
+        if (below(w, 200) == 0 && atomic_load(&n_ids) < MAX_IDS - 64) {
+            define(w);
+        }
+    }
+    if (w->stay && last) {
+        return;
+    }
+    expect(w->model, QTRACE_EVENT_VCPU_EXIT, 0, NULL);
+    qt_producer_close(&w->producer, true);
+}
+
+static void *work(void *data)
+{
+    struct worker *w = data;
+    unsigned i;
+
+    for (i = 0; i < w->lives; i++) {
+        live(w, (uint32_t)(w->state % MAX_THREADS), i + 1 == w->lives);
+    }
+    return NULL;
+}
+
+/* ---- a run ---- */
+
+struct plan {
+    unsigned threads, lives, blocks, wait_ms;
+    size_t ring_bytes;
+    bool drop, foreign, stay, interrupt;
+};
+
+static struct qt_summary run(const struct plan *plan)
+{
+    static struct worker workers[MAX_THREADS];
+    static const struct qtrace_run facts = {.target = "test", .mem = true};
+    struct qt_recorder_options options = {
+        .path = path,
+        .writer = {sizeof(options.writer), 1, true, "test"},
+        .ring_bytes = plan->ring_bytes,
+        .rings_bytes = plan->ring_bytes * 64,
+        .drop = plan->drop,
+        .wait_ms = plan->wait_ms,
+    };
+    struct qtrace_error err = {0};
+    struct qt_summary summary = {0};
+    unsigned i;
+
+    snprintf(path, sizeof(path), "/tmp/qtrace-recorder-%ld.qtr", (long)getpid());
+    cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
+    qt_recorder_run(recorder, &facts);
+    for (i = 0; i < plan->threads; i++) {
+        workers[i] = (struct worker){.state = i, .lives = plan->lives, .blocks = plan->blocks,
+                                     .foreign = plan->foreign, .stay = plan->stay};
+        cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    if (plan->interrupt) {
+        usleep(200000);
+        qt_recorder_stop(recorder, "exit", &summary);
+        atomic_store(&enough, true);
+    }
+    for (i = 0; i < plan->threads; i++) {
+        pthread_join(workers[i].thread, NULL);
+    }
+    if (!plan->interrupt) {
+        qt_recorder_stop(recorder, "exit", &summary);
+    }
+    cr_assert_eq(summary.error.code, 0, "%s", summary.error.message);
+    return summary;
+}
+
+/* ---- what is in the file ---- */
+
+/* By stream: rows that were read, and rows that LOST events name. */
+struct tally {
+    uint64_t blocks, insns, accesses, events;
+    uint64_t lost_blocks, lost_insns, lost_accesses, lost_events;
+    uint64_t seq, next_event;
+};
+
+static struct tally tallies[MAX_STREAMS];
+static uint8_t *seen; /* places in the order of all streams */
+
+/* When all was stopped in the middle, the last block may have been caught between two
+ * instructions; and a loss may begin between two accesses of a block. */
+static void check_blocks(const struct model *m, const struct qtrace_batch *b,
+                         const struct plan *plan)
+{
+    uint32_t i;
+
+    cr_assert_leq(b->first_block + b->n_blocks, m->n_blocks);
+    for (i = 0; i < b->n_blocks; i++) {
+        const struct block *want = &m->block[b->first_block + i];
+        bool last = i + 1 == b->n_blocks;
+
+        cr_assert_eq(b->block[i], want->id, "stream %u, block %zu", b->stream,
+                     (size_t)(b->first_block + i));
+        cr_assert(b->started[i] == want->started || (last && plan->interrupt),
+                  "stream %u, block %zu: %u not %u", b->stream, (size_t)(b->first_block + i),
+                  b->started[i], want->started);
+        cr_assert(b->first_access + b->access_end[i] == want->access_end ||
+                  (last && (plan->interrupt || plan->drop)), "stream %u, block %zu", b->stream, (size_t)(b->first_block + i));
+    }
+}
+
+static void check_accesses(const struct model *m, const struct qtrace_batch *b)
+{
+    uint32_t i, foreign = 0;
+
+    cr_assert_leq(b->first_access + b->n_accesses, m->n_accesses);
+    for (i = 0; i < b->n_accesses; i++) {
+        const struct access *want = &m->access[b->first_access + i];
+
+        cr_assert(b->vaddr[i] == want->vaddr && b->insn[i] == want->insn &&
+                  b->flags[i] == want->flags, "stream %u, access %zu", b->stream,
+                  (size_t)(b->first_access + i));
+        if (want->flags & QTRACE_ACCESS_FOREIGN) {
+            cr_assert_lt(foreign, b->n_foreign);
+            cr_assert_eq(b->foreign[foreign].access_row, i);
+            cr_assert_eq(b->foreign[foreign++].block, want->foreign);
+        }
+    }
+    cr_assert_eq(foreign, b->n_foreign);
+}
+
+static void check_event(const struct model *m, const struct qtrace_batch *b,
+                        const struct qtrace_event *e, struct tally *t)
+{
+    const struct event *want = &m->event[t->next_event++];
+
+    cr_assert_leq(t->next_event, m->n_events);
+    cr_assert(e->kind == want->event.kind && e->n_args == want->event.n_args &&
+              memcmp(e->arg, want->event.arg, e->n_args * sizeof(e->arg[0])) == 0 &&
+              b->first_block + e->block_row == want->blocks &&
+              b->first_access + e->access_row == want->accesses,
+              "stream %u, event %zu: kind %d, not %d", b->stream, (size_t)t->next_event - 1,
+              (int)e->kind, (int)want->event.kind);
+}
+
+static void check_events(const struct model *m, const struct qtrace_batch *b, struct tally *t,
+                         bool drop)
+{
+    uint32_t i;
+
+    for (i = 0; i < b->n_events; i++) {
+        const struct qtrace_event *e = &b->event[i];
+
+        if (e->kind == QTRACE_EVENT_LOST) {
+            t->lost_blocks += e->arg[0];
+            t->lost_insns += e->arg[1];
+            t->lost_accesses += e->arg[2];
+            t->lost_events += e->arg[3];
+            continue;
+        }
+        cr_assert_gt(e->seq, t->seq);
+        t->seq = e->seq;
+        cr_assert_lt(e->seq, MAX_SEQ);
+        cr_assert_eq(seen[e->seq]++, 0, "two events have the place %zu", (size_t)e->seq);
+        if (e->kind == QTRACE_EVENT_SYNC) {
+            continue;
+        }
+        t->events++;
+        if (!drop) {
+            check_event(m, b, e, t);
+        }
+    }
+}
+
+static void check_translations(const struct qtrace_reader *r)
+{
+    uint32_t i, n = atomic_load(&n_ids);
+
+    cr_assert_eq(qtrace_reader_n_translations(r), n);
+    for (i = 0; i < n; i++) {
+        const struct qtrace_translation *t = qtrace_reader_translation(r, i);
+
+        cr_assert_not_null(t);
+        cr_assert_eq(t->n_insns, atomic_load(&length_of[i]));
+        cr_assert_eq(t->vaddr, address_of(t->n_insns));
+        cr_assert_eq(t->insn[t->n_insns - 1].vaddr, t->vaddr + 4 * (t->n_insns - 1));
+    }
+}
+
+static void read_back(const struct plan *plan, const struct qt_summary *summary)
+{
+    struct tally sum = {0};
+    struct qtrace_reader *r;
+    struct qtrace_batch *b;
+    struct qtrace_error err = {0};
+    size_t i;
+
+    seen = calloc(1, MAX_SEQ);
+    cr_assert_eq(qtrace_reader_open(&r, path, &err), 0, "%s", err.message);
+    check_translations(r);
+    for (i = 0; i < qtrace_reader_n_frames(r); i++) {
+        if (qtrace_reader_frame(r, i)->definitions) {
+            continue;
+        }
+        cr_assert_eq(qtrace_reader_read(r, i, &b, &err), 0, "%s", err.message);
+        cr_assert_lt(b->stream, MAX_STREAMS);
+        struct tally *t = &tallies[b->stream];
+        const struct model *m = &models[b->stream];
+        cr_assert(m->used && m->vcpu == b->vcpu);
+        check_events(m, b, t, plan->drop);
+        if (!(plan->drop && plan->foreign)) {
+            cr_assert_eq(b->first_block, t->blocks + t->lost_blocks);
+            cr_assert_eq(b->first_insn, t->insns + t->lost_insns);
+            cr_assert_eq(b->first_access, t->accesses + t->lost_accesses);
+            check_blocks(m, b, plan);
+            check_accesses(m, b);
+        }
+        t->blocks += b->n_blocks;
+        t->insns += b->n_insns;
+        t->accesses += b->n_accesses;
+        sum.blocks += b->n_blocks;
+        sum.insns += b->n_insns;
+        sum.accesses += b->n_accesses;
+        sum.events += b->n_events;
+        qtrace_batch_free(&b);
+    }
+    cr_assert(sum.blocks == summary->blocks && sum.insns == summary->insns &&
+              sum.accesses == summary->accesses && sum.events == summary->events);
+    cr_assert_eq(qtrace_reader_status(r), summary->lost.blocks + summary->lost.insns +
+                 summary->lost.accesses + summary->lost.events ? 5 : 0);
+    qtrace_reader_close(&r);
+    free(seen);
+    unlink(path);
+}
+
+static void check_totals(void)
+{
+    size_t i, k;
+
+    for (i = 0; i < MAX_STREAMS; i++) {
+        const struct model *m = &models[i];
+        const struct tally *t = &tallies[i];
+        uint64_t insns = 0;
+
+        for (k = 0; k < m->n_blocks; k++) {
+            insns += m->block[k].started;
+        }
+        cr_expect_eq(t->blocks + t->lost_blocks, m->n_blocks, "stream %zu: blocks", i);
+        cr_expect_eq(t->insns + t->lost_insns, insns, "stream %zu: insns %zu + %zu of %zu", i,
+                     (size_t)t->insns, (size_t)t->lost_insns, (size_t)insns);
+        cr_expect_eq(t->accesses + t->lost_accesses, m->n_accesses, "stream %zu: accesses", i);
+        cr_expect_eq(t->events + t->lost_events, m->n_events, "stream %zu: events %zu + %zu of %zu",
+                     i, (size_t)t->events, (size_t)t->lost_events, m->n_events);
+    }
+}
+
+static uint64_t total_lost(const struct qt_summary *s)
+{
+    return s->lost.blocks + s->lost.insns + s->lost.accesses + s->lost.events;
+}
+
+#define TINY (QT_RING_MIN_CHUNKS * QT_CHUNK_BYTES)
+
+static struct qt_summary try(const struct plan *plan)
+{
+    struct qt_summary summary = run(plan);
+
+    read_back(plan, &summary);
+    if (!plan->interrupt) {
+        check_totals();
+    }
+    if (!plan->drop) {
+        cr_assert_eq(total_lost(&summary), 0);
+    }
+    return summary;
+}
+
+Test(recorder, tiny_rings_that_block)
+{
+    try(&(struct plan){.threads = 6, .lives = 1, .blocks = 30000, .wait_ms = 600000,
+                       .ring_bytes = TINY, .foreign = true});
+}
+
+Test(recorder, large_rings)
+{
+    try(&(struct plan){.threads = 4, .lives = 2, .blocks = 30000, .wait_ms = 600000,
+                       .ring_bytes = 1 << 22, .foreign = true, .stay = true});
+}
+
+/* The same memory and the same vCPU index for one stream after another. */
+Test(recorder, many_lives)
+{
+    try(&(struct plan){.threads = MAX_THREADS, .lives = 40, .blocks = 300, .wait_ms = 600000,
+                       .ring_bytes = TINY, .foreign = true});
+}
+
+Test(recorder, empty_lives)
+{
+    try(&(struct plan){.threads = 4, .lives = 50, .blocks = 1, .wait_ms = 600000,
+                       .ring_bytes = TINY});
+}
+
+Test(recorder, drop)
+{
+    struct qt_summary s = try(&(struct plan){.threads = 4, .lives = 2, .blocks = 100000,
+                                             .ring_bytes = TINY, .drop = true});
+
+    cr_assert_gt(total_lost(&s), 0, "nothing was lost: the test has not tested anything");
+}
+
+/* Rows of other blocks may be recorded while their place is lost: only sums are compared. */
+Test(recorder, drop_foreign)
+{
+    struct qt_summary s =
+        try(&(struct plan){.threads = 4, .lives = 2, .blocks = 100000, .ring_bytes = TINY,
+                           .drop = true, .foreign = true, .stay = true});
+
+    cr_assert_gt(total_lost(&s), 0, "nothing was lost: the test has not tested anything");
+}
+
+/* The end of the process comes while threads still push: a prefix of each stream is there. */
+Test(recorder, stop_while_pushing)
+{
+    try(&(struct plan){.threads = 4, .lives = 1, .blocks = 100000000, .wait_ms = 600000,
+                       .ring_bytes = TINY, .stay = true, .interrupt = true});
+}
+
+/* A loss that begins in the middle of a block that goes on for several chunks: what the slot
+ * says in the end is about a block that was recorded. */
+Test(recorder, long_block_in_a_loss)
+{
+    const struct plan plan = {.threads = 0, .ring_bytes = TINY, .drop = true};
+    struct qt_recorder_options options = {
+        .path = "/tmp/qtrace-recorder-long.qtr",
+        .writer = {sizeof(options.writer), 1, true, "test"},
+        .ring_bytes = plan.ring_bytes, .rings_bytes = plan.ring_bytes * 64, .drop = true};
+    static struct worker w;
+    static struct model model;
+    struct qt_summary summary = {0};
+    struct qtrace_error err = {0};
+    uint64_t blocks = 0, started = 0, accesses = 0;
+    unsigned i, k;
+
+    cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
+    cr_assert(qt_producer_open(recorder, &w.producer, 0));
+    w.model = &model;
+    define(&w);
+    for (i = 0; i < 200; i++) {
+        qt_producer_settle(&w.producer);
+        qt_push(&w.producer, qt_word_block(0, atomic_load(&length_of[0])));
+        *w.producer.slot = 1;
+        blocks++;
+        started += atomic_load(&length_of[0]) - 1;
+        for (k = 0; k < 30000; k++, accesses++) {
+            qt_push(&w.producer, qt_word_access(0, 3, QT_ADDRESS_BIAS + k));
+        }
+    }
+    qt_producer_close(&w.producer, true);
+    qt_recorder_stop(recorder, "exit", &summary);
+    unlink(options.path);
+    cr_assert_eq(summary.blocks + summary.lost.blocks, blocks);
+    cr_assert_eq(summary.insns + summary.lost.insns, started);
+    cr_assert_eq(summary.accesses + summary.lost.accesses, accesses);
+}
