@@ -54,6 +54,8 @@ for arch in x86_64 aarch64 arm riscv64 ppc64le s390x i386; do
             "$BUSYBOX/$arch/busybox"
         witness "10.0 $arch busybox" "$QEMU10/qemu-$arch" "$PROBE100" "$BUSYBOX/$arch/busybox" \
             md5sum "$BUSYBOX/$arch/busybox"
+    else
+        skip "$arch busybox" "the test bed could not fetch it"
     fi
 done
 for program in "gzip -c $top/LICENSE" "sort $top/LICENSE" "python3 -c print(sum(range(9)))"; do
