@@ -287,7 +287,7 @@ void qt_producer_settle(struct qt_producer *p)
 {
     if (*p->slot) {
         qt_producer_partial(p, *p->slot);
-        *p->slot = 0;
+        __atomic_store_n(p->slot, 0, __ATOMIC_RELAXED); /* see snapshot() */
     }
 }
 

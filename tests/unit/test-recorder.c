@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "qtrace/reader.h"
 #include "recorder.h"
+#include "thread-test.h"
 
 #define MAX_IDS 65536
 #define MAX_STREAMS 512

@@ -1,0 +1,81 @@
+/*
+ * thread-test.h - Criterion, or what our thread tests need of it
+ *
+ * Criterion cannot be initialised under the thread sanitizer: both want the same addresses.
+ * There, this stands in for it: every test runs in a process of its own.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_THREAD_TEST_H
+#define QT_THREAD_TEST_H
+
+#ifndef __SANITIZE_THREAD__
+#include <criterion/criterion.h>
+#else
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct {
+    const char *name;
+    void (*run)(void);
+} thread_tests[64];
+static unsigned n_thread_tests;
+static bool thread_test_failed;
+
+#define Test(suite, test)                                                                 \
+    static void suite##_##test(void);                                                     \
+    __attribute__((constructor)) static void add_##suite##_##test(void)                   \
+    {                                                                                     \
+        thread_tests[n_thread_tests].name = #suite "::" #test;                            \
+        thread_tests[n_thread_tests++].run = suite##_##test;                              \
+    }                                                                                     \
+    static void suite##_##test(void)
+
+static inline void thread_test_expect(bool good, bool end, int line, const char *what)
+{
+    if (!good) {
+        fprintf(stderr, "line %d: not true: %s\n", line, what);
+        thread_test_failed = true;
+        if (end) {
+            _exit(1);
+        }
+    }
+}
+
+#define cr_assert(x, ...) thread_test_expect((x), true, __LINE__, #x)
+#define cr_assert_not_null(x, ...) cr_assert((x) != NULL)
+#define cr_assert_eq(x, y, ...) cr_assert((x) == (y))
+#define cr_assert_lt(x, y, ...) cr_assert((x) < (y))
+#define cr_assert_leq(x, y, ...) cr_assert((x) <= (y))
+#define cr_assert_gt(x, y, ...) cr_assert((x) > (y))
+#define cr_expect_eq(x, y, ...) thread_test_expect((x) == (y), false, __LINE__, #x " == " #y)
+
+int main(void)
+{
+    unsigned i, failing = 0;
+    int status;
+
+    for (i = 0; i < n_thread_tests; i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            thread_tests[i].run();
+            exit(thread_test_failed);
+        }
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+            fprintf(stderr, "[FAIL] %s\n", thread_tests[i].name);
+            failing++;
+        }
+    }
+    printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: 0\n", i,
+           i - failing, failing);
+    return failing > 0;
+}
+
+#endif
+#endif
