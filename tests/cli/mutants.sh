@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Does test-roundtrip notice a bug? Bugs are put into copies of the codec one by one; the test
+# must fail with each.
+
+. "$(dirname "$0")/../lib.sh"
+
+seed=$tmp/seed
+work=$tmp/work
+mkdir -p "$work"
+cp -r "$top/libqtrace" "$seed"
+cp "$top/tests/unit/test-roundtrip.c" "$seed/"
+cp "$QTRACE_BUILD"/format/trace.pb-c.[ch] "$seed/" || {
+    not_ok "sources" "no build in $QTRACE_BUILD"
+    exit
+}
+cp -r "$seed/." "$work"
+read -r -a libraries < <(pkg-config --libs criterion liblz4 libprotobuf-c)
+
+# compile FILE...: the objects of these sources, in parallel
+compile() {
+    printf '%s\n' "$@" | xargs -P "$(nproc)" -I FILE \
+        gcc -std=gnu11 -D_GNU_SOURCE -DQTRACE_VERSION='"test"' -O1 -w -pthread \
+        -I"$work/include" -I"$work" -c "$work/FILE" -o "$work/FILE.o"
+}
+
+link_test() {
+    gcc -pthread -o "$work/test" "$work"/*.o "${libraries[@]}"
+}
+
+# run_test FILTER: is everything as it should be?
+run_test() {
+    (cd "$tmp" && timeout -k 5 60 "$work/test" --filter "$1" >"$tmp/stdout" 2>"$tmp/stderr")
+}
+
+# mutant NAME FILE SED FILTER SOURCE...: SOURCEs are to be compiled again
+mutant() {
+    local name=$1 file=$2 edit=$3 filter=$4
+    shift 4
+    sed "$edit" "$seed/$file" >"$work/$file"
+    if cmp -s "$seed/$file" "$work/$file"; then
+        not_ok "$name" "the edit of $file changes nothing"
+    elif ! compile "$@" || ! link_test; then
+        not_ok "$name" "it does not compile"
+    elif run_test "$filter"; then
+        not_ok "$name" "the test passes with this bug"
+    else
+        ok "$name"
+    fi
+    cp "$seed/$file" "$work/$file"
+    compile "$@"
+}
+
+whole='roundtrip/*'
+flips='broken/flip_every_bit_of_a_stored_trace'
+
+mapfile -t sources < <(cd "$work" && ls ./*.c)
+compile "${sources[@]}" && link_test || {
+    not_ok "build" "the unchanged sources do not compile"
+    exit
+}
+if run_test "$whole" && run_test "$flips"; then
+    ok "no bug: passes"
+else
+    not_ok "no bug: passes"
+    show_output
+    exit
+fi
+
+mutant "sign of zigzag" bytes.h \
+    's/return v >> 1 ^ (0 - (v & 1));/return v >> 1 ^ (v \& 1);/' "$whole" columns.c dictionary.c
+mutant "shift of varints" bytes.c 's/shift += 7/shift += 8/' "$whole" bytes.c
+mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0x3f003f003f003f00u) << 1/' \
+    "$whole" columns.c
+mutant "hash of addresses only when encoding" columns.c \
+    's/^        key = qt_addr_key(id);/        key = id * 2654435769u;/' "$whole" columns.c
+mutant "rows of partial blocks off by one" columns.c \
+    's/qt_put_varint(partial, i - partial_row)/qt_put_varint(partial, i - partial_row + 1)/' \
+    "$whole" columns.c
+mutant "started not restored" columns.c \
+    's/^        b->started\[row\] = (uint16_t)started;//' "$whole" columns.c
+mutant "end of accesses off by one" columns.c \
+    's/b->access_end\[i\] = (uint32_t)end;/b->access_end[i] = (uint32_t)(end - (end > 0));/' \
+    "$whole" columns.c
+mutant "forgotten bit of flags" columns.c \
+    's/b->flags\[i\] = flags\[i\];/b->flags[i] = flags[i] \& ~QTRACE_ACCESS_BE;/' \
+    "$whole" columns.c
+mutant "foreign rows not advanced" columns.c \
+    's/b->foreign\[d->foreign++\]/b->foreign[d->foreign]/' "$whole" columns.c
+mutant "foreign blocks missing" columns.c \
+    's/^    encode_foreign(raw, b);//; s/{(uint32_t)row, (uint32_t)id}/{(uint32_t)row, 0}/' \
+    "$whole" columns.c
+mutant "seq without what was before" columns.c \
+    's/\.seq = before->seq + seq,/.seq = seq,/' "$whole" columns.c
+mutant "time without its sign" columns.c \
+    's/before->time + qt_unzigzag64(time)/before->time + time/' "$whole" columns.c
+mutant "size of an instruction not skipped" dictionary.c \
+    's/next = insn\[i\]\.vaddr + insn\[i\]\.size;/next = insn[i].vaddr;/' "$whole" dictionary.c
+mutant "checksum of a column not looked at" reader.c \
+    's/if (qt_crc32c(0, p, c->stored_size) != frame->crc\[i\])/if (false)/' "$flips" reader.c
+mutant "checksum of a message not looked at" envelope.c \
+    's/return qt_crc32c(crc, body, envelope->body_size) == envelope->crc;/return true;/' \
+    "$flips" envelope.c
