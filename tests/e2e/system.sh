@@ -75,19 +75,13 @@ boot() {
     fi
 }
 
-# almost: the vCPU that ended the machine (0) is exact, the others differ at the very end only: by
-# at most 1000 blocks. (What they did while QEMU called the plugins' atexit callbacks, one plugin
-# after the other.)
-almost() {
-    awk 'FNR == NR { line[$1 " " $2] = $0; next }
-        /^vcpu 0 / { if (line[$1 " " $2] != $0) bad = 1 }
-        /^vcpu/ { split(line[$1 " " $2], f); split(f[5], a, "="); split($5, b, "=")
-            d = a[2] - b[2]; if (d < 0) d = -d
-            if (f[5] == "" || d > 1000) bad = 1 }
-        END { exit bad }' "$tmp/witness" "$tmp/sums"
+# only_first: what the vCPU that ended the machine did. (The others run on while QEMU calls the
+# plugins' atexit callbacks, one plugin after the other.)
+only_first() {
+    cmp -s <(grep '^vcpu 0 ' "$tmp/witness") <(grep '^vcpu 0 ' "$tmp/sums")
 }
 
-# compare NAME EQUALITY END VCPUS OPTION...: EQUALITY is `same` or `almost`
+# compare NAME EQUALITY END VCPUS OPTION...: EQUALITY is `same` or `only_first`
 compare() {
     local name=$1 equality=$2 end=$3 vcpus=$4 seen
     shift 4
@@ -99,7 +93,7 @@ compare() {
         not_ok "$name" "the witness wrote nothing"
     elif ! "$sums" "$tmp/run.qtr" >"$tmp/sums" 2>"$tmp/err"; then
         not_ok "$name" "trace-sums: status $? $(head -c 200 "$tmp/err")"
-    elif ! cmp -s "$tmp/witness" "$tmp/sums" && ! { [[ $equality == almost ]] && almost; }; then
+    elif ! cmp -s "$tmp/witness" "$tmp/sums" && ! { [[ $equality == only_first ]] && only_first; }; then
         not_ok "$name" "live and recorded differ"
         diff "$tmp/witness" "$tmp/sums" | head -n 12
     else
@@ -134,4 +128,5 @@ fi
 # On SIGTERM QEMU stops all vCPUs before it ends. On poweroff this board calls exit() in the thread
 # of a vCPU (QEMU 7.2, hw/misc/sifive_test.c): the others still run.
 compare "4 vCPUs, SIGTERM while they run" same busy 4
-compare "4 vCPUs, poweroff" almost poweroff 4
+compare "4 vCPUs, poweroff: vCPU 0" only_first poweroff 4
+skip "4 vCPUs, poweroff: the others" "they run on between the two plugins' atexit callbacks"
