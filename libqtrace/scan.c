@@ -169,7 +169,8 @@ static int resync(struct qtrace_reader *r, uint64_t from, bool any_nonce, uint64
     memcpy(want, QT_ENVELOPE_MARK, 8);
     qt_put_le64(want + 8, r->nonce);
     r->search.len = 0;
-    if (qt_buf_reserve(&r->search, SEARCH_WINDOW) < 0) {
+    n = r->size < SEARCH_WINDOW ? (size_t)r->size : SEARCH_WINDOW;
+    if (qt_buf_reserve(&r->search, n) < 0) {
         return no_memory(err);
     }
     while (at < r->size && r->size - at >= want_size && r->budget > 0) {
