@@ -251,7 +251,7 @@ static int add_control(struct qt_builder *b, const struct qt_block_sizes *sizes,
 
 static int add_block(struct qt_builder *b, const struct qt_block_sizes *sizes, uint64_t word)
 {
-    uint32_t id = (uint32_t)word;
+    uint32_t id = qt_word_block_id(word);
     if (id >= sizes->n) {
         b->lost.blocks++;
         b->lost.insns += qt_word_block_insns(word);
@@ -315,15 +315,16 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
     int result = QTRACE_OK;
     for (size_t i = 0; i < n_words; i++) {
         uint64_t word = words[i];
-        if (!(word & QT_WORD_NOT_ACCESS)) {
-            uint32_t insn = word >> QT_INSN_SHIFT;
+        if (qt_word_is_access(word)) {
+            uint32_t insn = qt_word_access_insn(word);
             if (access_has_block(b, sizes, insn)) {
-                result = worst(result, add_access(b, insn, word >> QT_FLAGS_SHIFT & 0x3f,
+                result = worst(result, add_access(b, insn, qt_word_access_flags(word),
                                                   qt_word_vaddr(word)));
             } else {
                 b->lost.accesses++;
             }
-        } else if ((word & QT_WORD_CONTROL) != QT_WORD_CONTROL) {
+        } else if (qt_word_is_block(word)) {
+            qt_builder_partial(b, qt_word_block_left(word));
             if (has_loss(&b->lost)) {
                 result = worst(result, place_loss(b, emit, sink));
             } else if ((size_t)b->batch.n_blocks + b->batch.n_accesses >= max_rows) {
@@ -332,6 +333,7 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
             result = worst(result, add_block(b, sizes, word));
         } else if (qt_control_words(word) >= n_words - i) {
             b->lost.events++; /* nonsense: it would reach beyond the chunk */
+            break;
         } else {
             if (is_loss(word)) {
                 take_loss(b, words + i + 1);
@@ -360,19 +362,19 @@ void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
     *carry = 0;
     for (size_t i = 0; i < n_words; i++) {
         uint64_t word = words[i];
-        if (!(word & QT_WORD_NOT_ACCESS)) {
+        if (qt_word_is_access(word)) {
             loss->accesses++;
-        } else if ((word & QT_WORD_CONTROL) != QT_WORD_CONTROL) {
+        } else if (qt_word_is_block(word)) {
+            if (any_block) {
+                loss->insns -= qt_word_block_left(word);
+            } else {
+                *carry = qt_word_block_left(word);
+            }
             loss->blocks++;
             loss->insns += qt_word_block_insns(word);
             any_block = true;
         } else {
             enum qt_control kind = qt_control_kind(word);
-            if (kind == QT_CONTROL_PARTIAL && any_block) {
-                loss->insns -= qt_control_payload(word);
-            } else if (kind == QT_CONTROL_PARTIAL) {
-                *carry = qt_control_payload(word);
-            }
             loss->accesses += kind == QT_CONTROL_ACCESS;
             loss->events += kind == QT_CONTROL_EVENT;
             i += qt_control_words(word);

@@ -67,8 +67,8 @@ int qt_builder_flush(struct qt_builder *builder, qt_builder_sink *emit,
                      void *sink) QTRACE_MUST_USE;
 void qt_builder_lose(struct qt_builder *builder, const struct qt_loss *loss);
 
-/* Count the rows in words that nobody will record. The first PARTIAL before any block belongs
- * to the last recorded block and is left in *carry (0 = none). */
+/* Count the rows in words that nobody will record. What the first block says of the one
+ * before it is left in *carry. */
 void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
                     uint32_t *carry);
 

@@ -31,11 +31,20 @@ static int encode_none(const void *raw, size_t raw_size, struct qt_buf *out)
     return qt_buf_append(out, raw, raw_size);
 }
 
+/* The smallest block that holds everything: a reader allocates buffers of that size. */
+static LZ4F_blockSizeID_t block_size(size_t raw_size)
+{
+    return raw_size <= 64 << 10  ? LZ4F_max64KB
+         : raw_size <= 256 << 10 ? LZ4F_max256KB
+         : raw_size <= 1 << 20   ? LZ4F_max1MB
+                                 : LZ4F_max4MB;
+}
+
 static LZ4F_preferences_t preferences(unsigned level, size_t raw_size)
 {
     LZ4F_preferences_t p = LZ4F_INIT_PREFERENCES;
 
-    p.frameInfo.blockSizeID = LZ4F_max4MB;
+    p.frameInfo.blockSizeID = block_size(raw_size);
     p.frameInfo.blockMode = LZ4F_blockLinked;
     p.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
     p.frameInfo.blockChecksumFlag = LZ4F_blockChecksumEnabled;

@@ -97,23 +97,27 @@ static size_t room_in_chunk(const uint64_t *next)
     return QT_CHUNK_WORDS - (uintptr_t)next % QT_CHUNK_BYTES / sizeof(uint64_t);
 }
 
-/* Push without looking for the end of the chunk; the caller has made room. */
-static void put(struct qt_producer *p, uint64_t word)
+/* Push without looking for the end of the chunk; the caller has made room. The words of a
+ * control become visible together: whoever stops the recording reads up to `next`. */
+static void put(struct qt_producer *p, enum qt_control kind, uint64_t payload, unsigned n,
+                const uint64_t *words)
 {
     uint64_t *next = p->next;
-    *next++ = word;
+    *next++ = qt_word_control(kind, n, payload);
+    for (unsigned i = 0; i < n; i++) {
+        *next++ = words[i];
+    }
     __atomic_store_n(&p->next, next, __ATOMIC_RELEASE);
 }
 
 static void put_event(struct qt_producer *p, enum qtrace_event_kind kind, uint64_t seq,
                       uint64_t time, unsigned n_args, const uint64_t *args)
 {
-    put(p, qt_word_control(QT_CONTROL_EVENT, 2 + n_args, kind));
-    put(p, seq);
-    put(p, time);
-    for (unsigned i = 0; i < n_args; i++) {
-        put(p, args[i]);
+    uint64_t words[2 + QTRACE_EVENT_ARGS] = {seq, time};
+    if (n_args) {
+        memcpy(words + 2, args, n_args * sizeof(*args));
     }
+    put(p, QT_CONTROL_EVENT, kind, 2 + n_args, words);
 }
 
 /* Wait for a free chunk, no longer than allowed. Called and returns with the lock held. */
@@ -148,7 +152,8 @@ static void begin_loss(struct qt_producer *p)
     __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
 }
 
-/* Count what is in the scratch chunk. */
+/* Count what is in the scratch chunk. What its first block says of the one before it belongs to
+ * a block lost earlier, or else to the last one that was recorded. */
 static void count_loss(struct qt_producer *p, size_t n_words)
 {
     uint32_t carry;
@@ -167,7 +172,7 @@ static void end_loss(struct qt_producer *p)
     __atomic_store_n(&p->next, qt_ring_chunk(&p->ring, atomic_load(&p->ring.head)),
                      __ATOMIC_RELEASE);
     if (p->carry) {
-        put(p, qt_word_control(QT_CONTROL_PARTIAL, 0, p->carry));
+        put(p, QT_CONTROL_PARTIAL, p->carry, 0, NULL);
     }
     uint64_t args[] = {p->loss.blocks, p->loss.insns, p->loss.accesses, p->loss.events};
     put_event(p, QTRACE_EVENT_LOST, take_seq(p->recorder), now(p->recorder), 4, args);
@@ -178,15 +183,14 @@ static void next_chunk(struct qt_producer *p)
 {
     if (p->losing) {
         count_loss(p, QT_CHUNK_WORDS);
+        /* before any waiting: another thread may close this producer meanwhile */
+        __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
         if (wait_for_room(p) && !p->closed) {
             end_loss(p);
-            return;
         }
-        __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
         return;
     }
     qt_ring_publish(&p->ring);
-    /* before any waiting: another thread may close this producer meanwhile */
     __atomic_store_n(&p->next, qt_ring_chunk(&p->ring, atomic_load(&p->ring.head)),
                      __ATOMIC_RELEASE);
     bool room = wait_for_room(p);
@@ -223,7 +227,7 @@ static void reserve(struct qt_producer *p, unsigned n_words)
     size_t room = room_in_chunk(p->next);
     if (room < n_words + 1) {
         while (room--) {
-            put(p, qt_word_control(QT_CONTROL_NOP, 0, 0));
+            put(p, QT_CONTROL_NOP, 0, 0, NULL);
         }
         qt_producer_turn(p);
     }
@@ -278,26 +282,12 @@ void qt_event(struct qt_producer *p, enum qtrace_event_kind kind, unsigned n_arg
     turn_if_full(p);
 }
 
-void qt_producer_partial(struct qt_producer *p, uint64_t remaining)
-{
-    qt_push(p, qt_word_control(QT_CONTROL_PARTIAL, 0, remaining & QT_ADDRESS_MASK));
-}
-
-void qt_producer_settle(struct qt_producer *p)
-{
-    if (*p->slot) {
-        qt_producer_partial(p, *p->slot);
-        __atomic_store_n(p->slot, 0, __ATOMIC_RELAXED); /* see snapshot() */
-    }
-}
-
 void qt_producer_access(struct qt_producer *p, uint32_t insn, uint32_t flags, uint64_t vaddr,
                         uint32_t block)
 {
+    uint64_t words[] = {vaddr, block};
     reserve(p, 2);
-    put(p, qt_word_control(QT_CONTROL_ACCESS, 2, (uint64_t)flags << 16 | insn));
-    put(p, vaddr);
-    put(p, block);
+    put(p, QT_CONTROL_ACCESS, (uint64_t)flags << 16 | insn, 2, words);
     turn_if_full(p);
 }
 
@@ -353,7 +343,9 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
     return ok;
 }
 
-/* The last place and progress of a producer whose thread may still be pushing. */
+/* The last place and progress of a producer. Its thread may still be pushing (a machine's vCPUs
+ * run on while QEMU exits): then this is some place that it passed, and the last block counts
+ * as far as its slot says, or as a whole one when it has only just begun. */
 static void snapshot(struct qt_producer *p, uint64_t **next, uint64_t *remaining)
 {
     for (int tries = 0; tries < 1000; tries++) {

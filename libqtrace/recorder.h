@@ -38,7 +38,7 @@ struct qt_recorder_options {
 /* Hot words first; one cache line. */
 struct qt_producer {
     uint64_t *next;  /* the next word */
-    uint64_t *slot;  /* instructions of the current block that have not started */
+    uint64_t *slot;  /* instructions behind the one of the current block that started last */
     uint64_t block;  /* word of the current block, where somebody asks for it */
     uint64_t own_slot;
     /* from here on cold */
@@ -102,13 +102,6 @@ void qt_producer_turn(struct qt_producer *producer);
 void qt_event(struct qt_producer *producer, enum qtrace_event_kind kind, unsigned n_args,
               const uint64_t *args);
 
-/* Say that the last `remaining` instructions of the current block did not start; at any time
- * before the next block. */
-void qt_producer_partial(struct qt_producer *producer, uint64_t remaining);
-
-/* Say so if the slot does. */
-void qt_producer_settle(struct qt_producer *producer);
-
 /* An access that a single word cannot hold. */
 void qt_producer_access(struct qt_producer *producer, uint32_t insn, uint32_t flags,
                         uint64_t vaddr, uint32_t block);
@@ -122,6 +115,13 @@ static inline void qt_push(struct qt_producer *producer, uint64_t word)
     if (__builtin_expect(qt_chunk_is_full(next), 0)) {
         qt_producer_turn(producer);
     }
+}
+
+/* A block begins; what the slot says belongs to the one before. */
+static inline void qt_push_block(struct qt_producer *producer, uint64_t word)
+{
+    uint64_t left = __atomic_load_n(producer->slot, __ATOMIC_RELAXED);
+    qt_push(producer, word | left << QT_LEFT_SHIFT);
 }
 
 #endif

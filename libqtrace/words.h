@@ -2,12 +2,16 @@
  * words.h - what a callback leaves in a ring: one or more 64-bit words
  *
  * Words live between a vCPU thread and the encoder thread of one process, never in a file.
+ * From the highest bit down:
  *
- *   access   0 | insn position:9 | flags:6 | address:48     address + 2^47
- *   block    1 0 | instructions:10 | 0:20 | translation id:32
- *   control  1 1 | kind:6 | words that follow:8 | payload:48
+ *   access   address:48 | insn bit 8 | store | insn bits 7-0 | BE, sign, size: 5 | 0
+ *   block    translation id:32 | 0:10 | left:10 | instructions:10 | 01
+ *   control  payload:48 | words that follow:8 | kind:6 | 11
  *
- * A control word and the words that follow it never straddle a chunk.
+ * The five bits and the store bit stand as far apart as in QEMU's description of an access, so
+ * that one mask and one shift bring them here; addresses are sign-extended. `left` belongs to
+ * the block before: so many of its instructions did not start. A control word and the words
+ * that follow it never straddle a chunk.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,12 +23,11 @@
 
 #include "qtrace/event.h"
 
-#define QT_WORD_NOT_ACCESS (1ULL << 63)
-#define QT_WORD_CONTROL (3ULL << 62)
-#define QT_ADDRESS_BITS 48
-#define QT_ADDRESS_MASK ((1ULL << QT_ADDRESS_BITS) - 1)
-#define QT_INSN_SHIFT 54
-#define QT_FLAGS_SHIFT 48
+#define QT_WORD_NOT_ACCESS 1u
+#define QT_WORD_CONTROL 3u
+#define QT_ADDRESS_SHIFT 16
+#define QT_STORE_SHIFT 14
+#define QT_LEFT_SHIFT 12
 
 enum qt_control {
     QT_CONTROL_NOP = 0,
@@ -35,58 +38,95 @@ enum qt_control {
 
 #define QT_MAX_CONTROL_WORDS (3 + QTRACE_EVENT_ARGS)
 
+static inline bool qt_word_is_access(uint64_t word)
+{
+    return !(word & QT_WORD_NOT_ACCESS);
+}
+
+static inline bool qt_word_is_block(uint64_t word)
+{
+    return (word & QT_WORD_CONTROL) == QT_WORD_NOT_ACCESS;
+}
+
 static inline uint64_t qt_word_block(uint32_t id, uint32_t n_insns)
 {
-    return QT_WORD_NOT_ACCESS | (uint64_t)n_insns << 52 | id;
+    return (uint64_t)id << 32 | n_insns << 2 | QT_WORD_NOT_ACCESS;
+}
+
+static inline uint32_t qt_word_block_id(uint64_t word)
+{
+    return word >> 32;
 }
 
 static inline uint32_t qt_word_block_insns(uint64_t word)
 {
-    return word >> 52 & 0x3ff;
+    return word >> 2 & 0x3ff;
+}
+
+static inline uint32_t qt_word_block_left(uint64_t word)
+{
+    return word >> QT_LEFT_SHIFT & 0x3ff;
 }
 
 /* The constant part of the accesses of an instruction. */
 static inline uint64_t qt_word_insn(uint32_t position)
 {
-    return (uint64_t)position << QT_INSN_SHIFT;
+    return (position & 0xff) << 6 | (position & 0x100) << 7;
 }
 
-/* Addresses that are 48 bits sign-extended become 48 bits unsigned by this. */
-#define QT_ADDRESS_BIAS (1ULL << (QT_ADDRESS_BITS - 1))
-
-static inline bool qt_address_fits(uint64_t biased)
+static inline uint32_t qt_word_access_insn(uint64_t word)
 {
-    return biased >> QT_ADDRESS_BITS == 0;
+    return (word >> 6 & 0xff) | (word >> 7 & 0x100);
 }
 
-static inline uint64_t qt_word_access(uint64_t insn, uint64_t flags, uint64_t biased)
+/* The flags of an access in their places. */
+static inline uint64_t qt_word_flags(uint32_t flags)
 {
-    return insn | flags << QT_FLAGS_SHIFT | biased;
+    uint64_t store = flags & QTRACE_ACCESS_STORE ? 1 : 0;
+    return (flags & (QTRACE_ACCESS_SIZE | QTRACE_ACCESS_SIGN | QTRACE_ACCESS_BE)) << 1 |
+           store << QT_STORE_SHIFT;
+}
+
+static inline uint32_t qt_word_access_flags(uint64_t word)
+{
+    return (word >> 1 & (QTRACE_ACCESS_SIZE | QTRACE_ACCESS_SIGN | QTRACE_ACCESS_BE)) |
+           (word >> QT_STORE_SHIFT & 1 ? QTRACE_ACCESS_STORE : 0);
 }
 
 static inline uint64_t qt_word_vaddr(uint64_t word)
 {
-    return (word & QT_ADDRESS_MASK) - QT_ADDRESS_BIAS;
+    return (uint64_t)((int64_t)word >> QT_ADDRESS_SHIFT);
+}
+
+/* Is it 48 bits, sign-extended? */
+static inline bool qt_address_fits(uint64_t vaddr)
+{
+    return qt_word_vaddr(vaddr << QT_ADDRESS_SHIFT) == vaddr;
+}
+
+static inline uint64_t qt_word_access(uint64_t insn, uint64_t flags, uint64_t vaddr)
+{
+    return insn | flags | vaddr << QT_ADDRESS_SHIFT;
 }
 
 static inline uint64_t qt_word_control(enum qt_control kind, uint32_t n_words, uint64_t payload)
 {
-    return QT_WORD_CONTROL | (uint64_t)kind << 56 | (uint64_t)n_words << 48 | payload;
+    return payload << 16 | (uint64_t)n_words << 8 | (uint64_t)kind << 2 | QT_WORD_CONTROL;
 }
 
 static inline enum qt_control qt_control_kind(uint64_t word)
 {
-    return (enum qt_control)(word >> 56 & 0x3f);
+    return (enum qt_control)(word >> 2 & 0x3f);
 }
 
 static inline uint32_t qt_control_words(uint64_t word)
 {
-    return word >> 48 & 0xff;
+    return word >> 8 & 0xff;
 }
 
 static inline uint64_t qt_control_payload(uint64_t word)
 {
-    return word & QT_ADDRESS_MASK;
+    return word >> 16;
 }
 
 #endif

@@ -13,37 +13,36 @@ static inline struct qt_producer *producer_of(unsigned int vcpu)
     return &qt_vcpus[vcpu % QT_MAX_VCPUS].producer;
 }
 
-/* Everything rare is called last and takes over the arguments: then the callback itself needs
- * no stack. */
-
-static __attribute__((noinline)) void block_after_partial(struct qt_producer *p, uint64_t word)
-{
-    qt_producer_settle(p);
-    *p->slot = qt_word_block_insns(word);
-    qt_push(p, word);
-}
-
-static inline void start_block(struct qt_producer *p, uint64_t word)
-{
-    uint64_t *slot = p->slot;
-    if (UNLIKELY(*slot)) {
-        block_after_partial(p, word);
-        return;
-    }
-    *slot = qt_word_block_insns(word);
-    qt_push(p, word);
-}
-
 void qt_on_block(unsigned int vcpu, void *userdata)
 {
-    start_block(producer_of(vcpu), (uintptr_t)userdata);
+    qt_push_block(producer_of(vcpu), (uintptr_t)userdata);
+}
+
+static inline void start_counting(struct qt_producer *p, uint64_t word)
+{
+    uint64_t *slot = p->slot;
+    uint64_t left = *slot;
+    *slot = qt_word_block_insns(word);
+    qt_push(p, word | left << QT_LEFT_SHIFT);
+}
+
+void qt_on_block_counting(unsigned int vcpu, void *userdata)
+{
+    start_counting(producer_of(vcpu), (uintptr_t)userdata);
 }
 
 void qt_on_block_careful(unsigned int vcpu, void *userdata)
 {
     struct qt_producer *p = producer_of(vcpu);
     p->block = (uintptr_t)userdata;
-    start_block(p, p->block);
+    qt_push_block(p, p->block);
+}
+
+void qt_on_block_careful_counting(unsigned int vcpu, void *userdata)
+{
+    struct qt_producer *p = producer_of(vcpu);
+    p->block = (uintptr_t)userdata;
+    start_counting(p, p->block);
 }
 
 /* What QEMU says of an access is a function of its opaque 32-bit handle. */
@@ -56,40 +55,40 @@ static uint32_t ask_flags(qemu_plugin_meminfo_t info)
     return flags;
 }
 
-/* In the QEMUs that are known the handle holds the same bits as our flags do: five of them from
- * bit 4 on, and the store bit. Whether this QEMU's does is tried out before it is used. */
-static inline uint32_t bits_of(qemu_plugin_meminfo_t info)
+/* In the QEMUs that are known the handle holds the same bits as a word does, five in a row and
+ * the store bit, three places higher. Whether this QEMU's does is tried out before it is used. */
+static inline uint64_t bits_of(qemu_plugin_meminfo_t info)
 {
-    return (info >> 4 & 0x1f) | (info >> 12 & QTRACE_ACCESS_STORE);
+    return info >> 3 & 0x403e;
 }
 
 static bool bits_are_known(void)
 {
     for (uint32_t i = 0; i < 1u << 17; i++) {
         qemu_plugin_meminfo_t info = (i & 0xffff) | (i & 0x10000 ? 2u << 16 : 1u << 16);
-        if (ask_flags(info) != bits_of(info)) {
+        if (qt_word_flags(ask_flags(info)) != bits_of(info)) {
             return false;
         }
     }
     return true;
 }
 
+/* Rare and called last, with the callback's own arguments: then that needs no stack. */
 static __attribute__((noinline)) void wide_access(unsigned int vcpu, qemu_plugin_meminfo_t info,
                                                   uint64_t vaddr, void *userdata)
 {
-    uint32_t position = (uint64_t)(uintptr_t)userdata >> QT_INSN_SHIFT;
+    uint32_t position = qt_word_access_insn((uintptr_t)userdata);
     qt_producer_access(producer_of(vcpu), position, ask_flags(info), vaddr, 0);
 }
 
-static inline void push_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint32_t flags,
-                          uint64_t vaddr, void *userdata)
+static inline void push_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t flags,
+                               uint64_t vaddr, void *userdata)
 {
-    uint64_t biased = vaddr + QT_ADDRESS_BIAS;
-    if (UNLIKELY(!qt_address_fits(biased))) {
+    if (UNLIKELY(!qt_address_fits(vaddr))) {
         wide_access(vcpu, info, vaddr, userdata);
         return;
     }
-    qt_push(producer_of(vcpu), qt_word_access((uintptr_t)userdata, flags, biased));
+    qt_push(producer_of(vcpu), qt_word_access((uintptr_t)userdata, flags, vaddr));
 }
 
 static void access_bits(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
@@ -101,7 +100,7 @@ static void access_bits(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t 
 static void access_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                        void *userdata)
 {
-    push_access(vcpu, info, ask_flags(info), vaddr, userdata);
+    push_access(vcpu, info, qt_word_flags(ask_flags(info)), vaddr, userdata);
 }
 
 qemu_plugin_vcpu_mem_cb_t qt_choose_access(void)
@@ -115,8 +114,8 @@ void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_
     struct qt_producer *p = producer_of(vcpu);
     uint32_t block = (uint64_t)(uintptr_t)userdata >> 16;
     uint32_t position = (uintptr_t)userdata & 0xffff;
-    if (LIKELY((uint32_t)p->block == block && p->block)) {
-        push_access(vcpu, info, ask_flags(info), vaddr, (void *)(uintptr_t)qt_word_insn(position));
+    if (LIKELY(qt_word_block_id(p->block) == block && p->block)) {
+        access_ask(vcpu, info, vaddr, (void *)(uintptr_t)qt_word_insn(position));
     } else {
         qt_producer_access(p, position, ask_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block);
     }

@@ -1,11 +1,12 @@
 /*
  * callbacks.h - the hot path
  *
- * How far a block got when it did not reach its end: the block callback puts the number of the
- * block's instructions into the vCPU's slot, and each instruction, when it starts, lowers it
- * to the number of those behind it. The next callback finds 0 after a whole execution. The
- * lowering is an inline store per vCPU (API >= 3), an inline addition of -1 (API 1 and 2), or,
- * on API 1 with several vCPUs, where inline operations share one word, a callback.
+ * How far a block got when it did not reach its end: each instruction, when it starts, leaves
+ * the number of those behind it in the vCPU's slot, and the next block's callback puts that
+ * number into its word. It is left there by an inline store per vCPU (API >= 3). Where inline
+ * operations only add (API 1 and 2), the block callback counts the block's instructions into
+ * the slot and each of them adds -1; on API 1 with several vCPUs, where inline operations share
+ * one word, it takes a callback per instruction.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,10 +15,12 @@
 
 #include "plugin.h"
 
-/* userdata: the block word */
+/* userdata: the block word. Careful: for blocks with qt_on_access_careful. Counting: for inline
+ * operations that only add. */
 void qt_on_block(unsigned int vcpu, void *userdata);
-/* The same, for whoever uses qt_on_access_careful. */
+void qt_on_block_counting(unsigned int vcpu, void *userdata);
 void qt_on_block_careful(unsigned int vcpu, void *userdata);
+void qt_on_block_careful_counting(unsigned int vcpu, void *userdata);
 
 /* The memory callback for this QEMU; userdata: qt_word_insn() */
 qemu_plugin_vcpu_mem_cb_t qt_choose_access(void);

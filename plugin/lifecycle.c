@@ -57,8 +57,7 @@ static void leave_shared_slot(void)
     for (unsigned i = 0; i <= qt_plugin.max_vcpu; i++) {
         struct qt_producer *p = &qt_vcpus[i].producer;
         if (p->open && p->slot == &shared_slot) {
-            qt_producer_settle(p);
-            p->own_slot = 0;
+            p->own_slot = shared_slot;
             p->slot = &p->own_slot;
         }
     }

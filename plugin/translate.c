@@ -111,13 +111,20 @@ static void instrument_progress(struct qemu_plugin_insn *insn, uint64_t behind)
     }
 }
 
+static qemu_plugin_vcpu_udata_cb_t block_callback(void)
+{
+    if (qt_plugin.api >= 3 || qt_plugin.callbacks_per_insn) {
+        return qt_plugin.careful ? qt_on_block_careful : qt_on_block;
+    }
+    return qt_plugin.careful ? qt_on_block_careful_counting : qt_on_block_counting;
+}
+
 static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n)
 {
     /* longer blocks are never executed for their memory callbacks alone */
     bool careful = qt_plugin.careful && n <= 2;
-    qemu_plugin_register_vcpu_tb_exec_cb(
-        tb, qt_plugin.careful ? qt_on_block_careful : qt_on_block, QEMU_PLUGIN_CB_NO_REGS,
-        (void *)(uintptr_t)qt_word_block(id, n));
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, block_callback(), QEMU_PLUGIN_CB_NO_REGS,
+                                         (void *)(uintptr_t)qt_word_block(id, n));
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         instrument_progress(insn, n - 1 - i);

@@ -165,7 +165,6 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
     static const uint64_t extreme[] = {0, UINT64_MAX, 1ull << 47, (1ull << 47) - 1,
                                        ~0ull << 47, (~0ull << 47) - 1, 1ull << 63};
     struct access *a = ADD(w->model, access);
-    uint64_t biased;
 
     *a = (struct access){.vaddr = below(w, 4) ? any(w) >> 20 : extreme[below(w, 7)],
                          .flags = below(w, 0x40)};
@@ -175,9 +174,9 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
         a->foreign = id;
     }
     a->insn = below(w, n);
-    biased = a->vaddr + QT_ADDRESS_BIAS;
-    if (!foreign && qt_address_fits(biased) && below(w, 30)) {
-        qt_push(&w->producer, qt_word_access(qt_word_insn(a->insn), a->flags, biased));
+    if (!foreign && qt_address_fits(a->vaddr) && below(w, 30)) {
+        qt_push(&w->producer,
+                qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr));
     } else {
         qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id);
     }
@@ -205,16 +204,15 @@ static void push_block(struct worker *w)
     struct block *b;
     uint32_t id, n = pick(w, &id), remaining = 0, i;
 
-    qt_producer_settle(&w->producer);
     if (m->n_blocks) {
         m->block[m->n_blocks - 1].access_end = m->n_accesses;
     }
     b = ADD(m, block);
-    qt_push(&w->producer, qt_word_block(id, n));
+    qt_push_block(&w->producer, qt_word_block(id, n));
     if (below(w, 5) == 0) {
         remaining = below(w, n + 1);
-        __atomic_store_n(w->producer.slot, remaining, __ATOMIC_RELEASE);
     }
+    __atomic_store_n(w->producer.slot, remaining, __ATOMIC_RELEASE);
     *b = (struct block){.id = id, .started = n - remaining};
     for (i = below(w, 3) ? below(w, 5) : below(w, 60); i > 0; i--) {
         push_access(w, id, n, w->foreign && below(w, 50) == 0);
@@ -581,13 +579,12 @@ Test(recorder, long_block_in_a_loss)
     w.model = &model;
     define(&w);
     for (i = 0; i < 200; i++) {
-        qt_producer_settle(&w.producer);
-        qt_push(&w.producer, qt_word_block(0, atomic_load(&length_of[0])));
+        qt_push_block(&w.producer, qt_word_block(0, atomic_load(&length_of[0])));
         *w.producer.slot = 1;
         blocks++;
         started += atomic_load(&length_of[0]) - 1;
         for (k = 0; k < 30000; k++, accesses++) {
-            qt_push(&w.producer, qt_word_access(0, 3, QT_ADDRESS_BIAS + k));
+            qt_push(&w.producer, qt_word_access(0, qt_word_flags(3), k));
         }
     }
     qt_producer_close(&w.producer, true);

@@ -36,24 +36,27 @@ static bool thread_test_failed;
     }                                                                                     \
     static void suite##_##test(void)
 
-static inline void thread_test_expect(bool good, bool end, int line, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "line %d: not true: %s\n", line, what);
-        thread_test_failed = true;
-        if (end) {
-            _exit(1);
-        }
-    }
-}
+/* More text may follow what is not true. */
+#define thread_test_expect(good, end, what, ...)                            \
+    do {                                                                    \
+        if (!(good)) {                                                      \
+            fprintf(stderr, "line %d: not true: %s ", __LINE__, what);      \
+            fprintf(stderr, " " __VA_ARGS__);                               \
+            fputc('\n', stderr);                                            \
+            thread_test_failed = true;                                      \
+            if (end) {                                                      \
+                _exit(1);                                                   \
+            }                                                               \
+        }                                                                   \
+    } while (0)
 
-#define cr_assert(x, ...) thread_test_expect((x), true, __LINE__, #x)
-#define cr_assert_not_null(x, ...) cr_assert((x) != NULL)
-#define cr_assert_eq(x, y, ...) cr_assert((x) == (y))
-#define cr_assert_lt(x, y, ...) cr_assert((x) < (y))
-#define cr_assert_leq(x, y, ...) cr_assert((x) <= (y))
-#define cr_assert_gt(x, y, ...) cr_assert((x) > (y))
-#define cr_expect_eq(x, y, ...) thread_test_expect((x) == (y), false, __LINE__, #x " == " #y)
+#define cr_assert(x, ...) thread_test_expect(x, true, #x, __VA_ARGS__)
+#define cr_assert_not_null(x, ...) cr_assert((x) != NULL, __VA_ARGS__)
+#define cr_assert_eq(x, y, ...) cr_assert((x) == (y), __VA_ARGS__)
+#define cr_assert_lt(x, y, ...) cr_assert((x) < (y), __VA_ARGS__)
+#define cr_assert_leq(x, y, ...) cr_assert((x) <= (y), __VA_ARGS__)
+#define cr_assert_gt(x, y, ...) cr_assert((x) > (y), __VA_ARGS__)
+#define cr_expect_eq(x, y, ...) thread_test_expect((x) == (y), false, #x " == " #y, __VA_ARGS__)
 
 int main(void)
 {
