@@ -74,7 +74,7 @@ mutant "shift of varints" bytes.c 's/shift += 7/shift += 8/' "$whole" bytes.c
 mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0x3f003f003f003f00u) << 1/' \
     "$whole" columns.c
 mutant "hash of addresses only when encoding" columns.c \
-    's/^        key = qt_addr_key(id);/        key = id * 2654435769u;/' "$whole" columns.c
+    's/^        key = qt_addr_key(id);/        key = ~id * 2654435761u;/' "$whole" columns.c
 mutant "rows of partial blocks off by one" columns.c \
     's/qt_put_varint(partial, i - partial_row)/qt_put_varint(partial, i - partial_row + 1)/' \
     "$whole" columns.c
@@ -97,6 +97,8 @@ mutant "time without its sign" columns.c \
     's/before->time + qt_unzigzag64(time)/before->time + time/' "$whole" columns.c
 mutant "size of an instruction not skipped" dictionary.c \
     's/next = insn\[i\]\.vaddr + insn\[i\]\.size;/next = insn[i].vaddr;/' "$whole" dictionary.c
+mutant "symbols all the first one" dictionary.c \
+    's/d->symbol\[f->value - 1\]/d->symbol[0]/' "$whole" dictionary.c
 mutant "checksum of a column not looked at" reader.c \
     's/if (qt_crc32c(0, p, c->stored_size) != frame->crc\[i\])/if (false)/' "$flips" reader.c
 mutant "checksum of a message not looked at" envelope.c \

@@ -57,6 +57,8 @@ struct shape {
 /* A trace as it was given to the writer. */
 struct original {
     uint32_t n_insns[MAX_TRANSLATIONS];
+    struct qtrace_translation translation[MAX_TRANSLATIONS];
+    struct qtrace_insn *insn[MAX_TRANSLATIONS];
     uint32_t n_translations;
     struct qt_batch *batch[MAX_BATCHES];
     uint32_t n_batches, n_streams;
@@ -66,28 +68,57 @@ struct next {
     uint64_t block, insn, access, event;
 };
 
-static void define(struct qtrace_writer *w, struct original *o, uint32_t max_insns)
+/* Texts, bytes and names of which some come again and some do not. */
+static const char *some_text(void)
 {
-    static const uint8_t bytes[QTRACE_MAX_INSN_BYTES] = {0x90, 0xc3, 0x0f, 0x05};
-    static const char *const names[] = {NULL, "main", "memcpy", "_ZN3fooC1Ev"};
-    struct qtrace_insn insn[QTRACE_MAX_BLOCK_INSNS];
-    struct qtrace_translation t = {
-        .id = o->n_translations, .n_insns = 1 + below(max_insns), .vaddr = any(), .insn = insn};
-    uint64_t at = t.vaddr;
+    static const char *const texts[] = {"mov eax, 1", "?", "ret", "movaps %xmm0, (%rdi)",
+                                        "ldr x0, [x1, #8]", "b 0x1000", "syscall", "nop"};
+
+    return below(4) == 0 ? NULL : texts[below(8)];
+}
+
+static const char *some_symbol(void)
+{
+    static char names[64][12];
+    uint32_t i = below(64);
+
+    snprintf(names[i], sizeof(names[i]), "f%x", i * 0x1111);
+    return below(3) == 0 ? NULL : names[i];
+}
+
+static const uint8_t *some_bytes(void)
+{
+    static uint8_t bytes[1024];
     uint32_t i;
 
-    for (i = 0; i < t.n_insns; i++) {
+    for (i = 0; bytes[1] == 0 && i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(i * 167 + 13 + i / 256);
+    }
+    return bytes + below(sizeof(bytes) - QTRACE_MAX_INSN_BYTES);
+}
+
+static void define(struct qtrace_writer *w, struct original *o, uint32_t max_insns)
+{
+    uint32_t id = o->n_translations++, n = 1 + below(max_insns), i;
+    struct qtrace_insn *insn = calloc(n, sizeof(*insn));
+    uint64_t at = any();
+
+    CHECK(insn != NULL);
+    o->translation[id] =
+        (struct qtrace_translation){.id = id, .n_insns = n, .vaddr = at, .insn = insn};
+    for (i = 0; i < n; i++) {
         at += below(8) == 0 ? any() : 0;
-        insn[i] = (struct qtrace_insn){.vaddr = at, .data = bytes, .size = 1 + below(15)};
+        insn[i] = (struct qtrace_insn){.vaddr = at, .data = some_bytes(), .size = 1 + below(15)};
         insn[i].data_size = insn[i].size + below(3);
         insn[i].has_haddr = below(2);
         insn[i].haddr = insn[i].has_haddr ? any() : 0;
-        insn[i].disas = below(3) == 0 ? NULL : "mov eax, 1";
-        insn[i].symbol = names[below(4)];
+        insn[i].disas = some_text();
+        insn[i].symbol = some_symbol();
         at += insn[i].size;
     }
-    o->n_insns[o->n_translations++] = t.n_insns;
-    CHECK(qtrace_writer_define(w, &t, NULL) == 0);
+    o->insn[id] = insn;
+    o->n_insns[id] = n;
+    CHECK(qtrace_writer_define(w, &o->translation[id], NULL) == 0);
 }
 
 static void fill_blocks(struct qt_batch *b, const struct original *o)
@@ -255,6 +286,36 @@ static void free_original(struct original *o)
     for (i = 0; i < o->n_batches; i++) {
         free(o->batch[i]);
     }
+    for (i = 0; i < o->n_translations; i++) {
+        free(o->insn[i]);
+    }
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_translation(const struct qtrace_translation *a,
+                             const struct qtrace_translation *b)
+{
+    const struct qtrace_insn *x, *y;
+    uint32_t i;
+
+    if (a->id != b->id || a->n_insns != b->n_insns || a->vaddr != b->vaddr) {
+        return false;
+    }
+    for (i = 0; i < a->n_insns; i++) {
+        x = &a->insn[i];
+        y = &b->insn[i];
+        if (x->vaddr != y->vaddr || x->size != y->size || x->data_size != y->data_size ||
+            memcmp(x->data, y->data, x->data_size) != 0 || x->has_haddr != y->has_haddr ||
+            x->haddr != y->haddr || !same_text(x->disas, y->disas) ||
+            !same_text(x->symbol, y->symbol)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool same_events(const struct qtrace_batch *a, const struct qtrace_batch *b)
@@ -316,7 +377,8 @@ static void compare_whole(const char *path, const struct original *o, int status
     CHECK(qtrace_reader_n_translations(r) == o->n_translations);
     for (i = 0; i < o->n_translations; i++) {
         CHECK(qtrace_reader_translation(r, (uint32_t)i) != NULL);
-        CHECK(qtrace_reader_translation(r, (uint32_t)i)->n_insns == o->n_insns[i]);
+        CHECK(same_translation(qtrace_reader_translation(r, (uint32_t)i), &o->translation[i]),
+              "translation %zu differs", i);
     }
     for (i = 0; i < qtrace_reader_n_frames(r); i++) {
         if (qtrace_reader_frame(r, i)->definitions) {
