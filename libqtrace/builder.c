@@ -6,9 +6,10 @@
 
 #include "words.h"
 
-void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu)
+void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user)
 {
     memset(builder, 0, sizeof(*builder));
+    builder->user = user;
     builder->batch.struct_size = sizeof(builder->batch);
     builder->batch.stream = stream;
     builder->batch.vcpu = vcpu;
@@ -319,7 +320,7 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
             uint32_t insn = qt_word_access_insn(word);
             if (access_has_block(b, sizes, insn)) {
                 result = worst(result, add_access(b, insn, qt_word_access_flags(word),
-                                                  qt_word_vaddr(word)));
+                                                  qt_word_vaddr(word, b->user)));
             } else {
                 b->lost.accesses++;
             }

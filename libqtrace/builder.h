@@ -44,13 +44,14 @@ struct qt_builder {
     uint64_t seq, time; /* of the last event */
     struct qt_loss lost; /* since the last batch; becomes the first event of the next */
     struct qt_loss total_lost;
+    bool user;       /* how addresses stand in words */
     bool after_loss; /* the block that runs is a lost one */
 };
 
 /* Called with a batch whose arrays are borrowed for the call. */
 typedef int qt_builder_sink(void *sink, const struct qtrace_batch *batch);
 
-void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu);
+void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user);
 void qt_builder_finish(struct qt_builder *builder);
 
 /* Add words; a batch goes to the sink when it has max_rows block and access rows. Returns the

@@ -31,7 +31,7 @@ struct qt_recorder {
     pthread_cond_t wanted; /* the thread waits for work */
     pthread_t thread;
     struct timespec start;
-    bool drop;
+    bool user, drop;
     unsigned wait_ms;
     size_t ring_bytes, rings_bytes;
     _Atomic uint64_t seq;
@@ -325,7 +325,7 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         p->vcpu = vcpu;
         p->stream = r->n_streams++;
         p->open = true;
-        qt_builder_init(&p->builder, p->stream, vcpu);
+        qt_builder_init(&p->builder, p->stream, vcpu, r->user);
         r->rings_used += p->ring.map_size;
         r->n_live++;
         /* The first chunk ends with the beginning of the stream and room for one word, so that
@@ -747,6 +747,7 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->writer_options = options->writer;
     r->ring_bytes = options->ring_bytes;
     r->rings_bytes = options->rings_bytes;
+    r->user = options->user;
     r->drop = options->drop;
     r->wait_ms = options->wait_ms;
     r->last = &r->first;

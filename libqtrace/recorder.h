@@ -31,6 +31,7 @@ struct qt_recorder_options {
     struct qtrace_writer_options writer;
     size_t ring_bytes;  /* of one producer */
     size_t rings_bytes; /* of all */
+    bool user;          /* how addresses stand in words, see words.h */
     bool drop;          /* when a ring is full: count a loss at once instead of waiting */
     unsigned wait_ms;   /* longest wait for a full ring */
 };

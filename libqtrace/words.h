@@ -9,7 +9,8 @@
  *   control  payload:48 | words that follow:8 | kind:6 | 11
  *
  * The five bits and the store bit stand as far apart as in QEMU's description of an access, so
- * that one mask and one shift bring them here; addresses are sign-extended. `left` belongs to
+ * that one mask and one shift bring them here. The 48 bits are zero-extended in user mode and
+ * sign-extended otherwise; what does not fit takes a control. `left` belongs to
  * the block before: so many of its instructions did not start. A control word and the words
  * that follow it never straddle a chunk.
  *
@@ -93,20 +94,26 @@ static inline uint32_t qt_word_access_flags(uint64_t word)
            (word >> QT_STORE_SHIFT & 1 ? QTRACE_ACCESS_STORE : 0);
 }
 
-static inline uint64_t qt_word_vaddr(uint64_t word)
+static inline uint64_t qt_word_vaddr(uint64_t word, bool user)
 {
-    return (uint64_t)((int64_t)word >> QT_ADDRESS_SHIFT);
+    return user ? word >> QT_ADDRESS_SHIFT : (uint64_t)((int64_t)word >> QT_ADDRESS_SHIFT);
 }
 
-/* Is it 48 bits, sign-extended? */
-static inline bool qt_address_fits(uint64_t vaddr)
+/* The address in its place. In user mode what does not fit comes back below. */
+static inline uint64_t qt_word_address(uint64_t vaddr, bool user)
 {
-    return qt_word_vaddr(vaddr << QT_ADDRESS_SHIFT) == vaddr;
+    return vaddr << QT_ADDRESS_SHIFT | (user ? vaddr >> (64 - QT_ADDRESS_SHIFT) : 0);
 }
 
-static inline uint64_t qt_word_access(uint64_t insn, uint64_t flags, uint64_t vaddr)
+static inline bool qt_address_fits(uint64_t vaddr, bool user)
 {
-    return insn | flags | vaddr << QT_ADDRESS_SHIFT;
+    uint64_t word = qt_word_address(vaddr, user);
+    return user ? !(word & ((1u << QT_ADDRESS_SHIFT) - 1)) : qt_word_vaddr(word, user) == vaddr;
+}
+
+static inline uint64_t qt_word_access(uint64_t insn, uint64_t flags, uint64_t vaddr, bool user)
+{
+    return insn | flags | qt_word_address(vaddr, user);
 }
 
 static inline uint64_t qt_word_control(enum qt_control kind, uint32_t n_words, uint64_t payload)

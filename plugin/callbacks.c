@@ -13,9 +13,16 @@ static inline struct qt_producer *producer_of(unsigned int vcpu)
     return &qt_vcpus[vcpu % QT_MAX_VCPUS].producer;
 }
 
+/* The first vCPU, often the only one, is at an address that is known. */
+static struct qt_producer *const first = &qt_vcpus[0].producer;
+
 void qt_on_block(unsigned int vcpu, void *userdata)
 {
-    qt_push_block(producer_of(vcpu), (uintptr_t)userdata);
+    if (LIKELY(vcpu == 0)) {
+        qt_push_block(first, (uintptr_t)userdata);
+    } else {
+        qt_push_block(producer_of(vcpu), (uintptr_t)userdata);
+    }
 }
 
 static inline void start_counting(struct qt_producer *p, uint64_t word)
@@ -28,7 +35,11 @@ static inline void start_counting(struct qt_producer *p, uint64_t word)
 
 void qt_on_block_counting(unsigned int vcpu, void *userdata)
 {
-    start_counting(producer_of(vcpu), (uintptr_t)userdata);
+    if (LIKELY(vcpu == 0)) {
+        start_counting(first, (uintptr_t)userdata);
+    } else {
+        start_counting(producer_of(vcpu), (uintptr_t)userdata);
+    }
 }
 
 void qt_on_block_careful(unsigned int vcpu, void *userdata)
@@ -82,30 +93,39 @@ static __attribute__((noinline)) void wide_access(unsigned int vcpu, qemu_plugin
 }
 
 static inline void push_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t flags,
-                               uint64_t vaddr, void *userdata)
+                               uint64_t vaddr, void *userdata, bool user)
 {
-    if (UNLIKELY(!qt_address_fits(vaddr))) {
+    uint64_t word = qt_word_access((uintptr_t)userdata, flags, vaddr, user);
+    if (UNLIKELY(!qt_address_fits(vaddr, user))) {
         wide_access(vcpu, info, vaddr, userdata);
-        return;
+    } else if (LIKELY(vcpu == 0)) {
+        qt_push(first, word);
+    } else {
+        qt_push(producer_of(vcpu), word);
     }
-    qt_push(producer_of(vcpu), qt_word_access((uintptr_t)userdata, flags, vaddr));
 }
 
-static void access_bits(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+static void access_user(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                         void *userdata)
 {
-    push_access(vcpu, info, bits_of(info), vaddr, userdata);
+    push_access(vcpu, info, bits_of(info), vaddr, userdata, true);
+}
+
+static void access_system(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                          void *userdata)
+{
+    push_access(vcpu, info, bits_of(info), vaddr, userdata, false);
 }
 
 static void access_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                        void *userdata)
 {
-    push_access(vcpu, info, qt_word_flags(ask_flags(info)), vaddr, userdata);
+    push_access(vcpu, info, qt_word_flags(ask_flags(info)), vaddr, userdata, !qt_plugin.system);
 }
 
 qemu_plugin_vcpu_mem_cb_t qt_choose_access(void)
 {
-    return bits_are_known() ? access_bits : access_ask;
+    return !bits_are_known() ? access_ask : qt_plugin.system ? access_system : access_user;
 }
 
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,

@@ -22,6 +22,7 @@ static bool start(const struct qt_options *options)
                    .producer = "qtrace " QTRACE_VERSION},
         .ring_bytes = options->ring,
         .rings_bytes = options->rings,
+        .user = !qt_plugin.system,
         .drop = options->drop,
         .wait_ms = WAIT_MS,
     };

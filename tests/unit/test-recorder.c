@@ -80,7 +80,7 @@ struct worker {
     pthread_t thread;
     uint64_t state;
     unsigned lives, blocks; /* how many streams, of how many blocks */
-    bool foreign, stay;     /* stay: push until stopped, leave the stream open */
+    bool user, foreign, stay; /* stay: push until stopped, leave the stream open */
     struct qt_producer producer;
     struct model *model;
 };
@@ -174,9 +174,9 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
         a->foreign = id;
     }
     a->insn = below(w, n);
-    if (!foreign && qt_address_fits(a->vaddr) && below(w, 30)) {
+    if (!foreign && qt_address_fits(a->vaddr, w->user) && below(w, 30)) {
         qt_push(&w->producer,
-                qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr));
+                qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr, w->user));
     } else {
         qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id);
     }
@@ -266,7 +266,7 @@ static void *work(void *data)
 struct plan {
     unsigned threads, lives, blocks, wait_ms;
     size_t ring_bytes;
-    bool drop, foreign, stay, interrupt;
+    bool user, drop, foreign, stay, interrupt;
 };
 
 static struct qt_summary run(const struct plan *plan)
@@ -278,6 +278,7 @@ static struct qt_summary run(const struct plan *plan)
         .writer = {sizeof(options.writer), 1, true, "test"},
         .ring_bytes = plan->ring_bytes,
         .rings_bytes = plan->ring_bytes * 64,
+        .user = plan->user,
         .drop = plan->drop,
         .wait_ms = plan->wait_ms,
     };
@@ -290,7 +291,7 @@ static struct qt_summary run(const struct plan *plan)
     qt_recorder_run(recorder, &facts);
     for (i = 0; i < plan->threads; i++) {
         workers[i] = (struct worker){.state = i, .lives = plan->lives, .blocks = plan->blocks,
-                                     .foreign = plan->foreign, .stay = plan->stay};
+                                     .user = plan->user, .foreign = plan->foreign, .stay = plan->stay};
         cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
     if (plan->interrupt) {
@@ -517,7 +518,7 @@ Test(recorder, tiny_rings_that_block)
 Test(recorder, large_rings)
 {
     try(&(struct plan){.threads = 4, .lives = 2, .blocks = 30000, .wait_ms = 600000,
-                       .ring_bytes = 1 << 22, .foreign = true, .stay = true});
+                       .ring_bytes = 1 << 22, .user = true, .foreign = true, .stay = true});
 }
 
 /* The same memory and the same vCPU index for one stream after another. */
@@ -584,7 +585,7 @@ Test(recorder, long_block_in_a_loss)
         blocks++;
         started += atomic_load(&length_of[0]) - 1;
         for (k = 0; k < 30000; k++, accesses++) {
-            qt_push(&w.producer, qt_word_access(0, qt_word_flags(3), k));
+            qt_push(&w.producer, qt_word_access(0, qt_word_flags(3), k, false));
         }
     }
     qt_producer_close(&w.producer, true);
