@@ -38,25 +38,28 @@ static bool resize(void *array, size_t n, size_t element)
     return true;
 }
 
-static bool grow_blocks(struct qt_builder *b)
+/* Room for n more block and n more access rows. */
+static bool make_room(struct qt_builder *b, size_t n)
 {
-    size_t n = b->block_size ? b->block_size * 2 : 256;
-    if (!resize(&b->block, n, sizeof(*b->block)) || !resize(&b->started, n, sizeof(*b->started)) ||
-        !resize(&b->access_end, n, sizeof(*b->access_end))) {
-        return false;
+    size_t blocks = b->batch.n_blocks + n, accesses = b->batch.n_accesses + n;
+    if (blocks > b->block_size) {
+        blocks += blocks / 2;
+        if (!resize(&b->block, blocks, sizeof(*b->block)) ||
+            !resize(&b->started, blocks, sizeof(*b->started)) ||
+            !resize(&b->access_end, blocks, sizeof(*b->access_end))) {
+            return false;
+        }
+        b->block_size = blocks;
     }
-    b->block_size = n;
-    return true;
-}
-
-static bool grow_accesses(struct qt_builder *b)
-{
-    size_t n = b->access_size ? b->access_size * 2 : 256;
-    if (!resize(&b->vaddr, n, sizeof(*b->vaddr)) || !resize(&b->insn, n, sizeof(*b->insn)) ||
-        !resize(&b->flags, n, sizeof(*b->flags))) {
-        return false;
+    if (accesses > b->access_size) {
+        accesses += accesses / 2;
+        if (!resize(&b->vaddr, accesses, sizeof(*b->vaddr)) ||
+            !resize(&b->insn, accesses, sizeof(*b->insn)) ||
+            !resize(&b->flags, accesses, sizeof(*b->flags))) {
+            return false;
+        }
+        b->access_size = accesses;
     }
-    b->access_size = n;
     return true;
 }
 
@@ -177,17 +180,12 @@ static int add_event(struct qt_builder *b, uint64_t word, const uint64_t *words)
     return QTRACE_OK;
 }
 
-static int add_access(struct qt_builder *b, uint16_t insn, uint8_t flags, uint64_t vaddr)
+static void add_access(struct qt_builder *b, uint16_t insn, uint8_t flags, uint64_t vaddr)
 {
-    if (b->batch.n_accesses == b->access_size && !grow_accesses(b)) {
-        b->lost.accesses++;
-        return QTRACE_E_NOMEM;
-    }
     uint32_t row = b->batch.n_accesses++;
     b->insn[row] = insn;
     b->flags[row] = flags;
     b->vaddr[row] = vaddr;
-    return QTRACE_OK;
 }
 
 static int add_foreign(struct qt_builder *b, uint16_t insn, uint8_t flags, uint64_t vaddr,
@@ -198,20 +196,30 @@ static int add_foreign(struct qt_builder *b, uint16_t insn, uint8_t flags, uint6
         b->lost.accesses++;
         return QTRACE_E_NOMEM;
     }
-    int result = add_access(b, insn, flags, vaddr);
-    if (result == QTRACE_OK) {
-        b->foreign[b->batch.n_foreign++] =
-            (struct qtrace_foreign){b->batch.n_accesses - 1, block};
-    }
-    return result;
+    b->foreign[b->batch.n_foreign++] = (struct qtrace_foreign){b->batch.n_accesses, block};
+    add_access(b, insn, flags, vaddr);
+    return QTRACE_OK;
 }
 
-/* Accesses of a block that was lost, or of an instruction that the block has not, are lost. */
-static bool access_has_block(const struct qt_builder *b, const struct qt_block_sizes *sizes,
-                             uint32_t insn)
+/* The words up to the next that is no access; returns its index. The hottest loop of the
+ * recorder's thread: everything in local variables. */
+static size_t take_accesses(struct qt_builder *b, const uint64_t *words, size_t i, size_t n)
 {
-    return b->batch.n_blocks && !b->after_loss &&
-           insn < sizes->insns[b->block[b->batch.n_blocks - 1]];
+    uint64_t *vaddr = b->vaddr;
+    uint16_t *insns = b->insn;
+    uint8_t *flags = b->flags;
+    uint32_t row = b->batch.n_accesses, limit = b->limit;
+    bool user = b->user;
+    for (; i < n && qt_word_is_access(words[i]); i++) {
+        uint32_t insn = qt_word_access_insn(words[i]);
+        vaddr[row] = qt_word_vaddr(words[i], user);
+        insns[row] = insn;
+        flags[row] = qt_word_access_flags(words[i]);
+        row += insn < limit;
+        b->lost.accesses += insn >= limit;
+    }
+    b->batch.n_accesses = row;
+    return i;
 }
 
 static int add_control(struct qt_builder *b, const struct qt_block_sizes *sizes, uint64_t word,
@@ -233,8 +241,9 @@ static int add_control(struct qt_builder *b, const struct qt_block_sizes *sizes,
             if (foreign && words[1] < sizes->n && insn < sizes->insns[words[1]]) {
                 return add_foreign(b, insn, flags, words[0], words[1]);
             }
-            if (!foreign && access_has_block(b, sizes, insn)) {
-                return add_access(b, insn, flags, words[0]);
+            if (!foreign && insn < b->limit) {
+                add_access(b, insn, flags, words[0]);
+                return QTRACE_OK;
             }
         }
         b->lost.accesses++;
@@ -250,26 +259,18 @@ static int add_control(struct qt_builder *b, const struct qt_block_sizes *sizes,
     }
 }
 
-static int add_block(struct qt_builder *b, const struct qt_block_sizes *sizes, uint64_t word)
+static void add_block(struct qt_builder *b, const struct qt_block_sizes *sizes, uint64_t word)
 {
     uint32_t id = qt_word_block_id(word);
     if (id >= sizes->n) {
-        b->lost.blocks++;
-        b->lost.insns += qt_word_block_insns(word);
-        b->after_loss = true;
-        return QTRACE_OK;
+        struct qt_loss loss = {.blocks = 1, .insns = qt_word_block_insns(word)};
+        qt_builder_lose(b, &loss);
+        return;
     }
     close_row(b);
-    if (b->batch.n_blocks == b->block_size && !grow_blocks(b)) {
-        b->lost.blocks++;
-        b->lost.insns += sizes->insns[id];
-        b->after_loss = true;
-        return QTRACE_E_NOMEM;
-    }
     b->block[b->batch.n_blocks] = id;
-    b->started[b->batch.n_blocks++] = sizes->insns[id];
+    b->started[b->batch.n_blocks++] = b->limit = sizes->insns[id];
     b->after_loss = false;
-    return QTRACE_OK;
 }
 
 void qt_builder_partial(struct qt_builder *b, uint32_t remaining)
@@ -288,7 +289,10 @@ void qt_builder_lose(struct qt_builder *b, const struct qt_loss *loss)
     b->lost.insns += loss->insns;
     b->lost.accesses += loss->accesses;
     b->lost.events += loss->events;
-    b->after_loss = b->after_loss || loss->blocks;
+    if (loss->blocks) {
+        b->after_loss = true;
+        b->limit = 0;
+    }
 }
 
 /* A LOST control carries four counts; it becomes the builder's own account. */
@@ -309,29 +313,35 @@ static int worst(int a, int b)
     return a ? a : b;
 }
 
+/* Without memory for them: what the words would have been is lost. */
+static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_words)
+{
+    struct qt_loss loss = {0};
+    uint32_t left;
+    qt_words_count(words, n_words, &loss, &left);
+    qt_builder_partial(b, left);
+    qt_builder_lose(b, &loss);
+    return QTRACE_E_NOMEM;
+}
+
 int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
                    const uint64_t *words, size_t n_words, size_t max_rows,
                    qt_builder_sink *emit, void *sink)
 {
     int result = QTRACE_OK;
-    for (size_t i = 0; i < n_words; i++) {
+    if (!make_room(b, n_words)) {
+        return lose_words(b, words, n_words);
+    }
+    for (size_t i = 0; (i = take_accesses(b, words, i, n_words)) < n_words; i++) {
         uint64_t word = words[i];
-        if (qt_word_is_access(word)) {
-            uint32_t insn = qt_word_access_insn(word);
-            if (access_has_block(b, sizes, insn)) {
-                result = worst(result, add_access(b, insn, qt_word_access_flags(word),
-                                                  qt_word_vaddr(word, b->user)));
-            } else {
-                b->lost.accesses++;
-            }
-        } else if (qt_word_is_block(word)) {
+        if (qt_word_is_block(word)) {
             qt_builder_partial(b, qt_word_block_left(word));
             if (has_loss(&b->lost)) {
                 result = worst(result, place_loss(b, emit, sink));
             } else if ((size_t)b->batch.n_blocks + b->batch.n_accesses >= max_rows) {
                 result = worst(result, emit_batch(b, emit, sink));
             }
-            result = worst(result, add_block(b, sizes, word));
+            add_block(b, sizes, word);
         } else if (qt_control_words(word) >= n_words - i) {
             b->lost.events++; /* nonsense: it would reach beyond the chunk */
             break;

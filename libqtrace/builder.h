@@ -44,6 +44,7 @@ struct qt_builder {
     uint64_t seq, time; /* of the last event */
     struct qt_loss lost; /* since the last batch; becomes the first event of the next */
     struct qt_loss total_lost;
+    uint32_t limit;  /* instructions of the block that runs; 0 = none, or a lost one */
     bool user;       /* how addresses stand in words */
     bool after_loss; /* the block that runs is a lost one */
 };
