@@ -470,11 +470,19 @@ static int emit(void *sink, const struct qtrace_batch *batch)
 {
     struct qt_recorder *r = sink;
     struct qtrace_error err = {0};
-    r->summary.blocks += batch->n_blocks;
-    r->summary.insns += batch->n_insns;
-    r->summary.accesses += batch->n_accesses;
-    r->summary.events += batch->n_events;
-    return note(r, qtrace_writer_batch(r->writer, batch, &err), &err);
+    int result = qtrace_writer_batch(r->writer, batch, &err);
+    if (result == QTRACE_OK) {
+        r->summary.blocks += batch->n_blocks;
+        r->summary.insns += batch->n_insns;
+        r->summary.accesses += batch->n_accesses;
+        r->summary.events += batch->n_events;
+    } else {
+        r->summary.lost.blocks += batch->n_blocks;
+        r->summary.lost.insns += batch->n_insns;
+        r->summary.lost.accesses += batch->n_accesses;
+        r->summary.lost.events += batch->n_events;
+    }
+    return note(r, result, &err);
 }
 
 static bool remember_size(struct qt_block_sizes *sizes, uint32_t n_insns)

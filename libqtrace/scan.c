@@ -709,9 +709,14 @@ static int find_nonce(struct qtrace_reader *r, struct qtrace_error *err)
 
 static int compare_totals(struct qtrace_reader *r, const Qtrace__StreamTotals *t)
 {
-    struct qt_ordinals end = {t->blocks + t->lost_blocks, t->insns + t->lost_insns,
-                              t->accesses + t->lost_accesses, t->events + t->lost_events};
+    const struct qt_ordinals end = {
+        t->blocks + t->lost_blocks, t->insns + t->lost_insns, t->accesses + t->lost_accesses,
+        t->events + t->lost_events};
+    const struct qt_ordinals written = {
+        end.block - t->unwritten_blocks, end.insn - t->unwritten_insns,
+        end.access - t->unwritten_accesses, end.event - t->unwritten_events};
     struct qt_reader_stream *s;
+    int ret = QTRACE_OK;
 
     if (t->stream >= QT_MAX_STREAMS || get_stream(r, t->stream, t->vcpu, &s) < 0) {
         return t->stream >= QT_MAX_STREAMS ? QTRACE_OK : QTRACE_E_NOMEM;
@@ -725,15 +730,19 @@ static int compare_totals(struct qtrace_reader *r, const Qtrace__StreamTotals *t
     s->info.lost_accesses = t->lost_accesses;
     s->info.lost_events = t->lost_events;
     r->lost |= (t->lost_blocks | t->lost_insns | t->lost_accesses | t->lost_events) != 0;
-    if (any_below(&end, &s->next)) {
+    if (any_below(&written, &s->next) || any_below(&end, &written)) {
         return note(r, r->end_offset, "a stream is longer than its total");
     }
-    if (any_below(&s->next, &end)) {
-        return add_stretch(r, s, &s->next, &end,
-                           r->trouble != UINT64_MAX ? r->trouble : r->end_offset, false,
-                           "the last rows of a stream are missing");
+    if (any_below(&s->next, &written)) {
+        ret = add_stretch(r, s, &s->next, &written,
+                          r->trouble != UINT64_MAX ? r->trouble : r->end_offset, false,
+                          "the last rows of a stream are missing");
     }
-    return QTRACE_OK;
+    if (ret == QTRACE_OK && any_below(&written, &end)) {
+        ret = add_stretch(r, s, &written, &end, r->end_offset, true,
+                          "the recorder could not write the rest");
+    }
+    return ret;
 }
 
 static int open_end(struct qtrace_reader *r, const struct qt_reader_stream *s)

@@ -405,19 +405,46 @@ static bool continues(const struct qtrace_batch *b, const Qtrace__StreamTotals *
            b->first_event == t->events + t->lost_events;
 }
 
+/* What cannot be written is lost, and the end will say so. */
+static void count_unwritten(const struct qtrace_batch *b, Qtrace__StreamTotals *t)
+{
+    Qtrace__StreamTotals before = *t;
+
+    take_loss(b, t);
+    t->lost_blocks += b->n_blocks;
+    t->lost_insns += b->n_insns;
+    t->lost_accesses += b->n_accesses;
+    t->lost_events += b->n_events;
+    t->unwritten_blocks += t->lost_blocks - before.lost_blocks;
+    t->unwritten_insns += t->lost_insns - before.lost_insns;
+    t->unwritten_accesses += t->lost_accesses - before.lost_accesses;
+    t->unwritten_events += t->lost_events - before.lost_events;
+}
+
+static int write_batch(struct qtrace_writer *w, const struct qtrace_batch *batch,
+                       struct qt_frame *frame, struct qtrace_error *err)
+{
+    int ret = flush_definitions(w, err);
+
+    if (ret == QTRACE_OK) {
+        ret = qt_frame_encode(&w->coder, w->level, batch, &w->lengths, frame, err);
+    }
+    if (ret == QTRACE_E_NOMEM) {
+        return fail(w, err, ret, "out of memory");
+    }
+    if (ret == QTRACE_OK) {
+        ret = put_frame(w, frame, w->coder.stored.data, w->coder.stored.len, err);
+    }
+    return ret;
+}
+
 int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch *batch,
                         struct qtrace_error *err)
 {
     Qtrace__StreamTotals *totals = NULL, after;
     struct qt_frame frame;
-    int ret = sticky(writer, err);
+    int ret = find_stream(writer, batch, &totals, err);
 
-    if (ret == QTRACE_OK) {
-        ret = find_stream(writer, batch, &totals, err);
-    }
-    if (ret == QTRACE_OK) {
-        ret = flush_definitions(writer, err);
-    }
     if (ret < 0) {
         return ret;
     }
@@ -428,17 +455,18 @@ int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch 
                                 "stream %" PRIu32 ": a batch does not continue it",
                                 batch->stream);
     }
-    ret = qt_frame_encode(&writer->coder, writer->level, batch, &writer->lengths, &frame, err);
-    if (ret < 0) {
-        return ret;
+    ret = sticky(writer, err);
+    if (ret == QTRACE_OK) {
+        ret = write_batch(writer, batch, &frame, err);
     }
-    ret = put_frame(writer, &frame, writer->coder.stored.data, writer->coder.stored.len, err);
     if (ret == QTRACE_OK) {
         after.blocks += frame.info.blocks;
         after.insns += frame.info.insns;
         after.accesses += frame.info.accesses;
         after.events += frame.info.events;
         *totals = after;
+    } else if (writer->error.code != QTRACE_OK) {
+        count_unwritten(batch, totals);
     }
     return ret;
 }
@@ -474,7 +502,7 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     }
     m.reason = text(reason);
     m.time = time;
-    m.translations = w->n_translations;
+    m.translations = w->n_translations - w->definitions.n;
     m.stream = list;
     for (i = 0; i < w->n_streams; i++) {
         if (w->stream[i].used) {

@@ -53,8 +53,8 @@ void dump_extract(struct dump *dump, uint64_t offset);
 void dump_message(const char *path, uint64_t offset, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 /* Report err, which came from dump->path, and raise the status to what it means. */
 void dump_error(struct dump *dump, const struct qtrace_error *err);
-/* Report every gap that the reader knows by now, one line each. */
-void dump_gaps(const char *path, const struct qtrace_reader *reader);
+/* Report the gaps that the reader knows by now, a line each for the first max. */
+void dump_gaps(const char *path, const struct qtrace_reader *reader, size_t max);
 void dump_raise(struct dump *dump, int status);
 
 /* text.c: text that comes from the trace is not to be trusted by a terminal */

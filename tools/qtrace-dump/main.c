@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Gaps that an overview names. */
+#define OVERVIEW_GAPS 4
+
 static const char description[] =
     "Without a mode it shows what the trace is, what it holds and what it costs.\n"
     "\n"
@@ -140,7 +143,8 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
         dump_overview(dump);
     }
     dump_raise(dump, qtrace_reader_status(dump->reader));
-    dump_gaps(dump->path, dump->reader);
+    /* whoever asked for events or for messages needs to know all that is missing */
+    dump_gaps(dump->path, dump->reader, o->events || o->frames ? SIZE_MAX : OVERVIEW_GAPS);
 }
 
 /* Data that could not be written is a failure, but a reader that had enough is not news. */

@@ -100,7 +100,8 @@ static void print_state(struct dump *dump)
 
     if (health.complete) {
         g_autofree char *reason = text_safe(health.reason != NULL ? health.reason : "unknown");
-        fprintf(out, LABEL "complete, ended after %.6f s (%s)\n", "state",
+        fprintf(out, LABEL "%s, ended after %.6f s (%s)\n", "state",
+                health.damaged || health.lost ? "closed" : "complete",
                 (double)health.end_time / 1e9, reason);
     } else {
         fprintf(out, LABEL "incomplete: the recorder did not close it\n", "state");

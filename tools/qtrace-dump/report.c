@@ -80,13 +80,19 @@ static void report_gap(const char *path, const struct qtrace_gap *gap)
                  gap->lost ? "lost by the recorder" : "missing in the file", message);
 }
 
-void dump_gaps(const char *path, const struct qtrace_reader *reader)
+void dump_gaps(const char *path, const struct qtrace_reader *reader, size_t max)
 {
+    size_t n = qtrace_reader_n_gaps(reader);
     bool unknown = false;
 
-    for (size_t i = 0; i < qtrace_reader_n_gaps(reader); i++) {
-        report_gap(path, qtrace_reader_gap(reader, i));
+    for (size_t i = 0; i < n; i++) {
+        if (i < max) {
+            report_gap(path, qtrace_reader_gap(reader, i));
+        }
         unknown = unknown || qtrace_reader_gap(reader, i)->stream == UINT32_MAX;
+    }
+    if (n > max) {
+        dump_message(path, UINT64_MAX, "%zu gaps more; --verify names them", n - max);
     }
     /* The list of streams is part of the end: without it nobody knows whether some are missing. */
     if (!unknown && !qtrace_reader_health(reader).complete) {

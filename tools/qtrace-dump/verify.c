@@ -104,7 +104,7 @@ static void verify_file(struct dump *dump)
     } else {
         check_frames(dump);
         dump_raise(dump, qtrace_reader_status(dump->reader));
-        dump_gaps(dump->path, dump->reader);
+        dump_gaps(dump->path, dump->reader, SIZE_MAX);
     }
     print_result(dump);
     qtrace_reader_close(&dump->reader);

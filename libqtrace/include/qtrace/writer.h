@@ -38,7 +38,8 @@ QTRACE_API int qtrace_writer_define(struct qtrace_writer *writer,
 
 /* Write a batch as one frame. Ordinals in the batch are the caller's: first_* is what came
  * before in the stream, losses included; a QTRACE_EVENT_LOST is the first event of its batch
- * and its counts lie before the batch's ordinals. */
+ * and its counts lie before the batch's ordinals. After an error of the file or of memory the
+ * rows count as lost, and so do those of all later batches: the end of the trace says so. */
 QTRACE_API int qtrace_writer_batch(struct qtrace_writer *writer,
                                    const struct qtrace_batch *batch,
                                    struct qtrace_error *err) QTRACE_MUST_USE;
