@@ -2,8 +2,9 @@
  * plugin.h - what the files of the recorder plugin share
  *
  * The plugin is glue: QEMU's callbacks in, libqtrace's recorder out. install.c reads the
- * options and registers; translate.c describes a block and instruments it; callbacks.c is the
- * hot path; lifecycle.c is everything that happens rarely; api.c finds what QEMU offers.
+ * options and registers; translate.c describes a block, with disas.c, and instruments it;
+ * callbacks.c is the hot path; lifecycle.c is everything that happens rarely; api.c finds what
+ * QEMU offers.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -61,6 +62,10 @@ const char *const *qt_options_text(const struct qt_options *options, size_t *n);
 /* The run's facts that are known at install, and those that are known once the guest runs. */
 void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info);
 void qt_facts_guest(struct qtrace_run *run);
+
+/* The disassembly of an instruction with these bytes, to be freed; NULL or empty: none. */
+void qt_disas_init(const char *target, bool system);
+char *qt_disas(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t size);
 
 /* The translation callback in both dialects. */
 void qt_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);

@@ -31,13 +31,24 @@ static void copy_data(const struct qemu_plugin_insn *insn, uint8_t *to, size_t s
     }
 }
 
+static char *disassemble(const struct qemu_plugin_insn *insn)
+{
+    uint8_t bytes[QTRACE_MAX_INSN_BYTES];
+    size_t size = MIN(qemu_plugin_insn_size(insn), sizeof(bytes));
+    if (!qt_plugin.options.disas) {
+        return NULL;
+    }
+    copy_data(insn, bytes, size);
+    return qt_disas(insn, bytes, size);
+}
+
 static struct sizes measure(const struct qemu_plugin_tb *tb, size_t n, char **disas)
 {
     struct sizes sizes = {0, 0};
     for (size_t i = 0; i < n; i++) {
         const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const char *symbol = qemu_plugin_insn_symbol(insn);
-        disas[i] = qt_plugin.options.disas ? qemu_plugin_insn_disas(insn) : NULL;
+        disas[i] = disassemble(insn);
         sizes.bytes += insn_bytes(insn);
         sizes.text += disas[i] ? strlen(disas[i]) + 1 : 0;
         sizes.text += symbol ? strlen(symbol) + 1 : 0;
