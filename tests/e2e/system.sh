@@ -112,7 +112,13 @@ if ! command -v "$qemu" >/dev/null || [[ ! -r $kernel ]]; then
     skip "all" "$qemu or $kernel is missing"
     exit 0
 fi
-compare "1 vCPU, poweroff" same poweroff 1
+# QEMU's own plugins in the same run, and replayed.
+counting=("$PLUGINS72/libinsn.so" "$PLUGINS72/libbb.so" "$PLUGINS72/libmem.so,callback=true")
+compare "1 vCPU, poweroff" same poweroff 1 -d plugin -D "$tmp/live" -plugin "${counting[0]}" \
+    -plugin "${counting[1]}" -plugin "${counting[2]}"
+check "1 vCPU, poweroff: replay" "$qtrace_replay" -o "$tmp/replayed" \
+    "${counting[@]/#/--analyzer=}" "$tmp/run.qtr"
+check "1 vCPU, poweroff: insn, bb, mem print the same" cmp "$tmp/live" "$tmp/replayed"
 compare "1 vCPU, SIGTERM while it runs" same busy 1
 
 # With icount QEMU executes an access to a device again in a block of its own, whose only
