@@ -120,6 +120,8 @@ for size in 64k 256k 1m; do
     cp "$tmp/small/run.qtr" "$tmp/run.qtr"
     umount "$tmp/small"
     exact "a full disk of $size"
+    check_status "a full disk of $size: replay" 5 "$qtrace_replay" --analyzer=hotblocks \
+        "$tmp/run.qtr"
 done
 
 # ---- a kill
