@@ -20,8 +20,8 @@
 #pragma weak cs_malloc
 #pragma weak cs_disasm_iter
 
-#define TRIAL 1000   /* instructions that are compared, */
-#define COMPARE 64   /* and then one of so many */
+#define TRIAL 200    /* instructions that are compared, */
+#define COMPARE 256  /* and then one of so many */
 
 static const struct {
     const char *target;
