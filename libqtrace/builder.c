@@ -335,7 +335,10 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
     for (size_t i = 0; (i = take_accesses(b, words, i, n_words)) < n_words; i++) {
         uint64_t word = words[i];
         if (qt_word_is_block(word)) {
-            qt_builder_partial(b, qt_word_block_left(word));
+            uint32_t left = qt_word_block_left(word);
+            if (left) {
+                qt_builder_partial(b, left);
+            }
             if (has_loss(&b->lost)) {
                 result = worst(result, place_loss(b, emit, sink));
             } else if ((size_t)b->batch.n_blocks + b->batch.n_accesses >= max_rows) {
