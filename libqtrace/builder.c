@@ -249,7 +249,9 @@ static int add_control(struct qt_builder *b, const struct qt_block_sizes *sizes,
         b->lost.accesses++;
         return QTRACE_OK;
     case QT_CONTROL_EVENT:
-        if (n_words >= 2 && n_words <= 2 + QTRACE_EVENT_ARGS && words[0] > b->seq) {
+        if (n_words >= 2 && n_words <= 2 + QTRACE_EVENT_ARGS && words[0] > b->seq &&
+            payload >= QTRACE_EVENT_SYNC && payload <= QTRACE_EVENT_DISCON &&
+            payload != QTRACE_EVENT_LOST) {
             return add_event(b, word, words);
         }
         /* fall through */
@@ -369,6 +371,24 @@ int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)
     return worst(result, emit_batch(b, emit, sink));
 }
 
+/* Does this control say something of the block before, or of a loss before? */
+static bool count_loss_control(uint64_t word, const uint64_t *words, struct qt_loss *loss,
+                               uint32_t *carry)
+{
+    if (qt_control_kind(word) == QT_CONTROL_PARTIAL) {
+        *carry = qt_control_payload(word);
+        return true;
+    }
+    if (!is_loss(word)) {
+        return false;
+    }
+    loss->blocks += words[2];
+    loss->insns += words[3];
+    loss->accesses += words[4];
+    loss->events += words[5];
+    return true;
+}
+
 void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
                     uint32_t *carry)
 {
@@ -387,10 +407,15 @@ void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
             loss->blocks++;
             loss->insns += qt_word_block_insns(word);
             any_block = true;
+        } else if (qt_control_words(word) >= n_words - i) {
+            return; /* nonsense: it would reach beyond the chunk */
         } else {
-            enum qt_control kind = qt_control_kind(word);
-            loss->accesses += kind == QT_CONTROL_ACCESS;
-            loss->events += kind == QT_CONTROL_EVENT;
+            if (count_loss_control(word, words + i + 1, loss, carry)) {
+                any_block = any_block || (is_loss(word) && words[i + 3] > 0);
+            } else {
+                loss->accesses += qt_control_kind(word) == QT_CONTROL_ACCESS;
+                loss->events += qt_control_kind(word) == QT_CONTROL_EVENT;
+            }
             i += qt_control_words(word);
         }
     }

@@ -25,6 +25,7 @@ struct qt_loss {
 struct qt_block_sizes {
     uint16_t *insns;
     uint32_t n, size;
+    bool incomplete; /* memory ran out: blocks with later ids are lost */
 };
 
 struct qt_builder {

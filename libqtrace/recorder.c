@@ -345,7 +345,7 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
 
 /* The last place and progress of a producer. Its thread may still be pushing (a machine's vCPUs
  * run on while QEMU exits): then this is some place that it passed, and the last block counts
- * as far as its slot says, or as a whole one when it has only just begun. */
+ * as far as the slot says, which is about the block before when it has only just begun. */
 static void snapshot(struct qt_producer *p, uint64_t **next, uint64_t *remaining)
 {
     for (int tries = 0; tries < 1000; tries++) {
@@ -363,7 +363,7 @@ static void close_locked(struct qt_producer *p)
     snapshot(p, &next, &remaining);
     if (p->losing) {
         count_loss(p, (next - qt_ring_scratch(&p->ring)));
-        p->loss.insns -= p->loss.blocks ? remaining : 0;
+        p->loss.insns -= p->loss.blocks && remaining <= p->loss.insns ? remaining : 0;
         p->last_words = 0;
         p->last_remaining = p->loss.blocks ? p->carry : remaining;
     } else {
@@ -487,10 +487,14 @@ static int emit(void *sink, const struct qtrace_batch *batch)
 
 static bool remember_size(struct qt_block_sizes *sizes, uint32_t n_insns)
 {
+    if (sizes->incomplete) {
+        return false;
+    }
     if (sizes->n == sizes->size) {
         uint32_t size = sizes->size ? sizes->size * 2 : 4096;
         uint16_t *insns = realloc(sizes->insns, size * sizeof(*insns));
         if (!insns) {
+            sizes->incomplete = true; /* for ever: ids are places in it */
             return false;
         }
         sizes->insns = insns;

@@ -29,6 +29,7 @@
 #define QT_ADDRESS_SHIFT 16
 #define QT_STORE_SHIFT 14
 #define QT_LEFT_SHIFT 12
+#define QT_LEFT_MASK 0x3ffu
 
 enum qt_control {
     QT_CONTROL_NOP = 0,
@@ -66,7 +67,7 @@ static inline uint32_t qt_word_block_insns(uint64_t word)
 
 static inline uint32_t qt_word_block_left(uint64_t word)
 {
-    return word >> QT_LEFT_SHIFT & 0x3ff;
+    return word >> QT_LEFT_SHIFT & QT_LEFT_MASK;
 }
 
 /* The constant part of the accesses of an instruction. */

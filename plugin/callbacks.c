@@ -28,9 +28,9 @@ void qt_on_block(unsigned int vcpu, void *userdata)
 static inline void start_counting(struct qt_producer *p, uint64_t word)
 {
     uint64_t *slot = p->slot;
-    uint64_t left = *slot;
-    *slot = qt_word_block_insns(word);
+    uint64_t left = *slot & QT_LEFT_MASK;
     qt_push(p, word | left << QT_LEFT_SHIFT);
+    *slot = qt_word_block_insns(word);
 }
 
 void qt_on_block_counting(unsigned int vcpu, void *userdata)
