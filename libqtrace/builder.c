@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "words.h"
 
 void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user)
@@ -28,49 +29,30 @@ void qt_builder_finish(struct qt_builder *builder)
     memset(builder, 0, sizeof(*builder));
 }
 
-static bool resize(void *array, size_t n, size_t element)
+/* Three arrays of one size. */
+static bool grow(size_t *size, size_t need, void **const array[3], const size_t element[3])
 {
-    void *new = realloc(*(void **)array, n * element);
-    if (!new) {
-        return false;
+    size_t n = *size;
+    for (unsigned i = 0; i < 3; i++) {
+        n = *size;
+        if (qt_grow(array[i], &n, need, element[i]) < 0) {
+            return false;
+        }
     }
-    *(void **)array = new;
+    *size = n;
     return true;
 }
 
 /* Room for n more block and n more access rows. */
 static bool make_room(struct qt_builder *b, size_t n)
 {
-    size_t blocks = b->batch.n_blocks + n, accesses = b->batch.n_accesses + n;
-    if (blocks > b->block_size) {
-        blocks += blocks / 2;
-        if (!resize(&b->block, blocks, sizeof(*b->block)) ||
-            !resize(&b->started, blocks, sizeof(*b->started)) ||
-            !resize(&b->access_end, blocks, sizeof(*b->access_end))) {
-            return false;
-        }
-        b->block_size = blocks;
-    }
-    if (accesses > b->access_size) {
-        accesses += accesses / 2;
-        if (!resize(&b->vaddr, accesses, sizeof(*b->vaddr)) ||
-            !resize(&b->insn, accesses, sizeof(*b->insn)) ||
-            !resize(&b->flags, accesses, sizeof(*b->flags))) {
-            return false;
-        }
-        b->access_size = accesses;
-    }
-    return true;
-}
-
-static bool grow(void *array, size_t *size, size_t element)
-{
-    size_t n = *size ? *size * 2 : 64;
-    if (!resize(array, n, element)) {
-        return false;
-    }
-    *size = n;
-    return true;
+    void **const blocks[3] = {(void **)&b->block, (void **)&b->started, (void **)&b->access_end};
+    void **const accesses[3] = {(void **)&b->vaddr, (void **)&b->insn, (void **)&b->flags};
+    return grow(&b->block_size, b->batch.n_blocks + n, blocks,
+                (const size_t[3]){sizeof(*b->block), sizeof(*b->started),
+                                  sizeof(*b->access_end)}) &&
+           grow(&b->access_size, b->batch.n_accesses + n, accesses,
+                (const size_t[3]){sizeof(*b->vaddr), sizeof(*b->insn), sizeof(*b->flags)});
 }
 
 static void close_row(struct qt_builder *b)
@@ -126,24 +108,16 @@ static int emit_batch(struct qt_builder *b, qt_builder_sink *emit, void *sink)
     return result;
 }
 
-static bool has_loss(const struct qt_loss *loss)
-{
-    return loss->blocks || loss->insns || loss->accesses || loss->events;
-}
-
 /* A loss opens a new batch, so that within a batch ordinals have no holes. */
 static int place_loss(struct qt_builder *b, qt_builder_sink *emit, void *sink)
 {
     struct qt_loss lost = b->lost;
     int result = emit_batch(b, emit, sink);
-    if (!b->event_size && !grow(&b->event, &b->event_size, sizeof(*b->event))) {
+    if (qt_grow((void **)&b->event, &b->event_size, 1, sizeof(*b->event)) < 0) {
         return QTRACE_E_NOMEM;
     }
     memset(&b->lost, 0, sizeof(b->lost));
-    b->total_lost.blocks += lost.blocks;
-    b->total_lost.insns += lost.insns;
-    b->total_lost.accesses += lost.accesses;
-    b->total_lost.events += lost.events;
+    qt_loss_add(&b->total_lost, &lost);
     b->batch.first_block += lost.blocks;
     b->batch.first_insn += lost.insns;
     b->batch.first_access += lost.accesses;
@@ -161,8 +135,8 @@ static int place_loss(struct qt_builder *b, qt_builder_sink *emit, void *sink)
 static int add_event(struct qt_builder *b, uint64_t word, const uint64_t *words)
 {
     uint32_t n_words = qt_control_words(word);
-    if (b->batch.n_events == b->event_size &&
-        !grow(&b->event, &b->event_size, sizeof(*b->event))) {
+    if (qt_grow((void **)&b->event, &b->event_size, b->batch.n_events + 1ull,
+                sizeof(*b->event)) < 0) {
         b->lost.events++;
         return QTRACE_E_NOMEM;
     }
@@ -191,8 +165,8 @@ static void add_access(struct qt_builder *b, uint16_t insn, uint8_t flags, uint6
 static int add_foreign(struct qt_builder *b, uint16_t insn, uint8_t flags, uint64_t vaddr,
                        uint32_t block)
 {
-    if (b->batch.n_foreign == b->foreign_size &&
-        !grow(&b->foreign, &b->foreign_size, sizeof(*b->foreign))) {
+    if (qt_grow((void **)&b->foreign, &b->foreign_size, b->batch.n_foreign + 1ull,
+                sizeof(*b->foreign)) < 0) {
         b->lost.accesses++;
         return QTRACE_E_NOMEM;
     }
@@ -287,21 +261,17 @@ void qt_builder_partial(struct qt_builder *b, uint32_t remaining)
 
 void qt_builder_lose(struct qt_builder *b, const struct qt_loss *loss)
 {
-    b->lost.blocks += loss->blocks;
-    b->lost.insns += loss->insns;
-    b->lost.accesses += loss->accesses;
-    b->lost.events += loss->events;
+    qt_loss_add(&b->lost, loss);
     if (loss->blocks) {
         b->after_loss = true;
         b->limit = 0;
     }
 }
 
-/* A LOST control carries four counts; it becomes the builder's own account. */
-static void take_loss(struct qt_builder *b, const uint64_t *words)
+/* The four counts that a LOST control carries. */
+static struct qt_loss loss_of(const uint64_t *words)
 {
-    struct qt_loss loss = {words[2], words[3], words[4], words[5]};
-    qt_builder_lose(b, &loss);
+    return (struct qt_loss){words[2], words[3], words[4], words[5]};
 }
 
 static bool is_loss(uint64_t word)
@@ -341,7 +311,7 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
             if (left) {
                 qt_builder_partial(b, left);
             }
-            if (has_loss(&b->lost)) {
+            if (qt_loss_any(&b->lost)) {
                 result = worst(result, place_loss(b, emit, sink));
             } else if ((size_t)b->batch.n_blocks + b->batch.n_accesses >= max_rows) {
                 result = worst(result, emit_batch(b, emit, sink));
@@ -352,7 +322,8 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
             break;
         } else {
             if (is_loss(word)) {
-                take_loss(b, words + i + 1);
+                struct qt_loss loss = loss_of(words + i + 1);
+                qt_builder_lose(b, &loss);
             } else {
                 result = worst(result, add_control(b, sizes, word, words + i + 1));
             }
@@ -365,7 +336,7 @@ int qt_builder_add(struct qt_builder *b, const struct qt_block_sizes *sizes,
 int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)
 {
     int result = QTRACE_OK;
-    if (has_loss(&b->lost)) {
+    if (qt_loss_any(&b->lost)) {
         result = place_loss(b, emit, sink);
     }
     return worst(result, emit_batch(b, emit, sink));
@@ -382,10 +353,8 @@ static bool count_loss_control(uint64_t word, const uint64_t *words, struct qt_l
     if (!is_loss(word)) {
         return false;
     }
-    loss->blocks += words[2];
-    loss->insns += words[3];
-    loss->accesses += words[4];
-    loss->events += words[5];
+    struct qt_loss before = loss_of(words);
+    qt_loss_add(loss, &before);
     return true;
 }
 

@@ -21,6 +21,19 @@ struct qt_loss {
     uint64_t blocks, insns, accesses, events;
 };
 
+static inline void qt_loss_add(struct qt_loss *sum, const struct qt_loss *loss)
+{
+    sum->blocks += loss->blocks;
+    sum->insns += loss->insns;
+    sum->accesses += loss->accesses;
+    sum->events += loss->events;
+}
+
+static inline bool qt_loss_any(const struct qt_loss *loss)
+{
+    return loss->blocks || loss->insns || loss->accesses || loss->events;
+}
+
 /* Instructions of each translation, by id. */
 struct qt_block_sizes {
     uint16_t *insns;

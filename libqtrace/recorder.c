@@ -477,10 +477,9 @@ static int emit(void *sink, const struct qtrace_batch *batch)
         r->summary.accesses += batch->n_accesses;
         r->summary.events += batch->n_events;
     } else {
-        r->summary.lost.blocks += batch->n_blocks;
-        r->summary.lost.insns += batch->n_insns;
-        r->summary.lost.accesses += batch->n_accesses;
-        r->summary.lost.events += batch->n_events;
+        struct qt_loss lost = {batch->n_blocks, batch->n_insns, batch->n_accesses,
+                               batch->n_events};
+        qt_loss_add(&r->summary.lost, &lost);
     }
     return note(r, result, &err);
 }
@@ -582,11 +581,7 @@ static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
     }
     int result = qt_builder_flush(&p->builder, emit, r);
     (void)result; /* noted by emit */
-    struct qt_loss *lost = &p->builder.total_lost;
-    r->summary.lost.blocks += lost->blocks;
-    r->summary.lost.insns += lost->insns;
-    r->summary.lost.accesses += lost->accesses;
-    r->summary.lost.events += lost->events;
+    qt_loss_add(&r->summary.lost, &p->builder.total_lost);
     r->summary.streams++;
 }
 

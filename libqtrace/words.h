@@ -38,8 +38,6 @@ enum qt_control {
     QT_CONTROL_EVENT = 3,   /* payload: enum qtrace_event_kind; words: seq, time, args */
 };
 
-#define QT_MAX_CONTROL_WORDS (3 + QTRACE_EVENT_ARGS)
-
 static inline bool qt_word_is_access(uint64_t word)
 {
     return !(word & QT_WORD_NOT_ACCESS);

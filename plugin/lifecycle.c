@@ -150,7 +150,7 @@ static void print_summary(const struct qt_summary *s)
                  s->error.message);
         say(text);
     }
-    if (s->lost.blocks || s->lost.insns || s->lost.accesses || s->lost.events) {
+    if (qt_loss_any(&s->lost)) {
         snprintf(text, sizeof(text),
                  "qtrace: %s: lost %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
                  " accesses, %" PRIu64 " events\n",

@@ -9,6 +9,7 @@
 #   check NAME COMMAND...            ok if it succeeds; else its output is shown
 #   check_status NAME N COMMAND...   ok if its exit status is N
 #   status_of COMMAND...             sets $status and leaves its output in $tmp/stdout, stderr
+#   record_small                     $tmp/run.qtr, $trace for short: a small real one, $size bytes
 #
 # Variables: $top (the sources), $QTRACE_BUILD (default: $top/build), $qtrace_dump,
 # $qtrace_replay, $qtrace_plugin, $tmp (a folder that is removed at the end), what
@@ -83,4 +84,14 @@ check() {
     local name=$1
     shift
     check_status "$name" 0 "$@"
+}
+
+record_small() {
+    trace=$tmp/run.qtr
+    if ! qemu-x86_64 -plugin "$qtrace_plugin,out=$trace" "$GUESTS/x86_64/mix" 1 \
+        >"$tmp/stdout" 2>"$tmp/stderr"; then
+        not_ok "record a trace" "$(tail -n 1 "$tmp/stderr")"
+        exit 1
+    fi
+    size=$(stat -c %s "$trace")
 }

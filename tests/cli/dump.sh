@@ -5,13 +5,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 
-trace=$tmp/run.qtr
-if ! qemu-x86_64 -plugin "$qtrace_plugin,out=$trace" "$GUESTS/x86_64/mix" 1 \
-    >"$tmp/stdout" 2>"$tmp/stderr"; then
-    not_ok "record a trace" "$(tail -n 1 "$tmp/stderr")"
-    exit 1
-fi
-size=$(stat -c %s "$trace")
+record_small
 "$qtrace_dump" --events "$trace" >"$tmp/events"
 
 # stderr_says NAME TEXT: about the last command
@@ -31,6 +25,16 @@ stdout_says() {
     else
         not_ok "$1" "no '$2' on stdout"
         show_output
+    fi
+}
+
+# not_whole NAME FILE: --verify finds it incomplete or damaged
+not_whole() {
+    status_of "$qtrace_dump" --verify "$2"
+    if ((status == 3 || status == 4)); then
+        ok "$1"
+    else
+        not_ok "$1" "status $status"
     fi
 }
 
@@ -98,12 +102,7 @@ cp "$0" "$tmp/text"
 check_status "a text file" 4 "$qtrace_dump" "$tmp/text"
 stderr_says "a text file: the message names it" "$tmp/text"
 : >"$tmp/empty"
-status_of "$qtrace_dump" --verify "$tmp/empty"
-if ((status == 3 || status == 4)); then
-    ok "an empty file"
-else
-    not_ok "an empty file" "status $status"
-fi
+not_whole "an empty file" "$tmp/empty"
 
 # ---- output
 
@@ -208,24 +207,14 @@ done < <(awk '$2 == "column" && /codec=1/' "$tmp/frames")
 
 while read -r offset type _; do
     flip $((offset + 45))
-    status_of "$qtrace_dump" --verify "$tmp/bad.qtr"
-    if ((status == 3 || status == 4)); then
-        ok "--verify after a flip in $type at $offset"
-    else
-        not_ok "--verify after a flip in $type at $offset" "status $status"
-    fi
+    not_whole "--verify after a flip in $type at $offset" "$tmp/bad.qtr"
     "$qtrace_dump" --events "$tmp/bad.qtr" >"$tmp/part" 2>"$tmp/gaps"
     check "--events after a flip in $type at $offset" explained "$tmp/part" "$tmp/gaps"
 done < <(awk '$2 != "column"' "$tmp/frames")
 
 for at in 1 20 60 500 $((size / 3)) $((size / 2)) $((size - 60)) $((size - 1)); do
     head -c "$at" "$trace" >"$tmp/bad.qtr"
-    status_of "$qtrace_dump" --verify "$tmp/bad.qtr"
-    if ((status == 3 || status == 4)); then
-        ok "--verify after a cut at $at of $size"
-    else
-        not_ok "--verify after a cut at $at of $size" "status $status"
-    fi
+    not_whole "--verify after a cut at $at of $size" "$tmp/bad.qtr"
     "$qtrace_dump" --events "$tmp/bad.qtr" >"$tmp/part" 2>"$tmp/gaps"
     if ((at >= 500)); then
         check "--events after a cut at $at of $size" explained "$tmp/part" "$tmp/gaps"

@@ -5,13 +5,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 
-trace=$tmp/run.qtr
-if ! qemu-x86_64 -plugin "$qtrace_plugin,out=$trace" "$GUESTS/x86_64/mix" 1 \
-    >"$tmp/stdout" 2>"$tmp/stderr"; then
-    not_ok "record a trace" "$(tail -n 1 "$tmp/stderr")"
-    exit 1
-fi
-size=$(stat -c %s "$trace")
+record_small
 
 # says NAME FILE TEXT: about the last command
 says() {

@@ -132,8 +132,10 @@ for ((i = 0; i < 100; i++)); do
     sleep 0.1
     [[ $(stat -c %s "$tmp/killed.qtr" 2>/dev/null || echo 0) -gt 2000000 ]] && break
 done
-kill -9 "$pid"
-wait "$pid" 2>/dev/null
+{
+    kill -9 "$pid"
+    wait "$pid"
+} 2>"$tmp/err"
 check_status "a killed recorder: incomplete" 3 "$qtrace_dump" --verify "$tmp/killed.qtr"
 check_status "a killed recorder: replay" 3 "$qtrace_replay" --analyzer=hotblocks -o "$tmp/out" \
     "$tmp/killed.qtr"
