@@ -17,7 +17,6 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
     b->batch.struct_size = sizeof(b->batch);
     b->batch.n_blocks = size->blocks;
     b->batch.n_accesses = size->accesses;
-    b->batch.n_foreign = size->foreign;
     b->batch.n_events = size->events;
     b->batch.block = b->block;
     b->batch.started = b->started;
@@ -25,7 +24,6 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
     b->batch.vaddr = b->vaddr;
     b->batch.insn = b->insn;
     b->batch.flags = b->flags;
-    b->batch.foreign = b->foreign;
     b->batch.event = b->event;
 }
 
@@ -33,11 +31,10 @@ struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
 {
     size_t blocks = size->blocks, accesses = size->accesses;
     size_t events = size->events * sizeof(struct qtrace_event);
-    size_t foreign = size->foreign * sizeof(struct qtrace_foreign);
     struct qt_batch *b;
     char *p;
 
-    b = malloc(sizeof(*b) + events + foreign + blocks * 10 + accesses * 11);
+    b = malloc(sizeof(*b) + events + blocks * 10 + accesses * 11);
     if (b == NULL) {
         return NULL;
     }
@@ -48,8 +45,6 @@ struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
     p += events;
     b->vaddr = (uint64_t *)p;
     p += accesses * 8;
-    b->foreign = (struct qtrace_foreign *)p;
-    p += foreign;
     b->block = (uint32_t *)p;
     p += blocks * 4;
     b->access_end = (uint32_t *)p;
@@ -65,7 +60,8 @@ struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
 
 void qtrace_batch_free(struct qtrace_batch **batch)
 {
-    if (batch != NULL) {
+    if (batch != NULL && *batch != NULL) {
+        free(((struct qt_batch *)*batch)->foreign);
         free(*batch);
         *batch = NULL;
     }

@@ -10,11 +10,11 @@
 
 /* How many rows of each kind. */
 struct qt_batch_size {
-    uint32_t blocks, accesses, foreign, events;
+    uint32_t blocks, accesses, events;
 };
 
-/* The writable arrays are those that batch shows read-only. One allocation holds all;
- * qtrace_batch_free(&batch) releases it. */
+/* The writable arrays are those that batch shows read-only. One allocation holds all but
+ * foreign, which grows (qt_grow); qtrace_batch_free(&batch) releases both. */
 struct qt_batch {
     struct qtrace_batch batch; /* first: a pointer to it is a pointer to the whole */
     uint32_t *block, *access_end;

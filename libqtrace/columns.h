@@ -1,8 +1,8 @@
 /*
- * columns.h - arrays of a batch to bytes of a column and back
+ * columns.h - the columns of a frame of events
  *
- * Pure functions; FORMAT.md describes the encodings. Nothing here trusts its input: encoders
- * check what the caller passes while they encode it, decoders what the file says.
+ * FORMAT.md describes the encodings. encoder.h makes columns, qt_columns_decode reads them;
+ * it does not trust what it reads.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,33 +11,38 @@
 
 #include "batch.h"
 #include "bytes.h"
+#include "loss.h"
+#include "predict.h"
 #include "qtrace/reader.h"
 
 /* Columns of event frames have the ids 1 .. QT_COLUMNS - 1. */
-#define QT_COLUMNS 9
+#define QT_COLUMNS 7
 
 enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLATION = 4 };
 
 #define QT_ENCODING 1 /* the only one of each column so far */
 
-/* Largest number of rows of one kind in a frame. */
-#define QT_MAX_ROWS (1u << 24)
+/* Largest numbers of block and access rows together, and of events, in a frame. */
+#define QT_MAX_ROWS (1u << 21)
+#define QT_MAX_EVENTS (1u << 16)
 
 /* All flags of an access that have a meaning. */
 #define QT_ACCESS_FLAGS 0x7f
 
-/* Predictor of addresses: 2^16 slots, all 0 at the start of a frame. */
-#define QT_ADDR_SLOTS 65536
+/* After a run of predicted rows, what came instead. */
+enum {
+    QT_BLOCK_SUCCESSOR = 0,  /* the block that followed the row's block last time */
+    QT_BLOCK_NEXT = 1,       /* id of the last one written out, plus 1 */
+    QT_BLOCK_FROM_FRESH = 2, /* and above: plus a difference */
 
-static inline uint32_t qt_addr_key(uint32_t id)
-{
-    return id * 2654435761u;
-}
+    QT_SHAPE_END = 0, /* the row has no more accesses */
+    QT_SHAPE_FOREIGN = 1,
+    QT_SHAPE_INSN = 2, /* and above */
 
-static inline uint32_t qt_addr_slot(uint32_t key, uint32_t insn)
-{
-    return (key + insn * 2246822519u) >> 16;
-}
+    QT_ADDRESS_FROM_OWN = 0,    /* literal: distance from the node's last address */
+    QT_ADDRESS_FROM_RECENT = 1, /* literal: distance from the access before */
+    QT_ADDRESS_BY = 2,          /* and above: this predictor was right */
+};
 
 /* Lengths of the translations, by pages so that sparse ids cost little. Pages never move. */
 #define QT_LENGTH_PAGE 512
@@ -57,31 +62,20 @@ static inline uint32_t qt_length(const struct qt_lengths *lengths, uint32_t id)
     return lengths->page[page][id % QT_LENGTH_PAGE];
 }
 
-/* The raw bytes of every column of a frame; len 0 = no such column. */
-struct qt_raw_columns {
-    struct qt_buf column[QT_COLUMNS];
-    uint64_t rows[QT_COLUMNS];
-    uint64_t n_insns; /* sum of started */
-    uint64_t *addr;   /* QT_ADDR_SLOTS, made on first use */
-};
-
-void qt_raw_columns_finish(struct qt_raw_columns *raw);
-
-/* Encode all columns. QTRACE_E_INVALID: the batch is not what event.h says; *why tells. */
-int qt_columns_encode(struct qt_raw_columns *raw, const struct qtrace_batch *batch,
-                      const struct qt_lengths *lengths, const char **why);
-
 /* Raw bytes of the columns of a frame for decoding; size 0 = no such column. */
 struct qt_column_bytes {
     const uint8_t *data[QT_COLUMNS];
     size_t size[QT_COLUMNS];
     uint64_t rows[QT_COLUMNS];
+    unsigned bits; /* of the tables */
 };
 
-/* Fill batch, whose counts and first_* are set. addr: QT_ADDR_SLOTS numbers to work with.
- * QTRACE_E_DAMAGED: the columns contradict each other or the definitions; *why tells. */
-int qt_columns_decode(struct qt_batch *batch, const struct qt_column_bytes *bytes,
-                      const struct qt_lengths *lengths, uint64_t *addr, const char **why);
+/* Fill batch, whose counts and first_* are set. QTRACE_E_DAMAGED: the columns contradict each
+ * other or the definitions; *why tells. predictor: tables to work with, kept from frame to
+ * frame. */
+int qt_columns_decode(struct qt_predictor *predictor, struct qt_batch *batch,
+                      const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
+                      const char **why);
 
 /* The first event of an event column. false = none or bad. */
 bool qt_columns_first_event(const uint8_t *data, size_t size, struct qtrace_event *event);

@@ -17,11 +17,9 @@ static uint32_t row_kind(unsigned id)
     static const uint8_t kind[] = {
         [QTRACE_COLUMN_BLOCK] = QT_ROWS_BLOCK,
         [QTRACE_COLUMN_STARTED] = QT_ROWS_BLOCK,
-        [QTRACE_COLUMN_ACCESS_COUNT] = QT_ROWS_BLOCK,
-        [QTRACE_COLUMN_ACCESS_INSN] = QT_ROWS_ACCESS,
-        [QTRACE_COLUMN_ACCESS_FLAGS] = QT_ROWS_ACCESS,
-        [QTRACE_COLUMN_ACCESS_ADDR] = QT_ROWS_ACCESS,
-        [QTRACE_COLUMN_FOREIGN] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_ACCESS_SHAPE] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_ACCESS_ADDRESS] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_ACCESS_LITERAL] = QT_ROWS_ACCESS,
         [QTRACE_COLUMN_EVENT] = QT_ROWS_EVENT,
         [QTRACE_COLUMN_DEFINITIONS] = QT_ROWS_TRANSLATION,
     };
@@ -32,20 +30,17 @@ static uint32_t row_kind(unsigned id)
 /* Columns without which the column cannot be decoded. */
 static size_t column_needs(unsigned id, uint32_t **needs)
 {
-    static uint32_t block[] = {QTRACE_COLUMN_BLOCK};
-    static uint32_t addr[] = {QTRACE_COLUMN_BLOCK, QTRACE_COLUMN_ACCESS_COUNT,
-                              QTRACE_COLUMN_ACCESS_INSN, QTRACE_COLUMN_ACCESS_FLAGS,
-                              QTRACE_COLUMN_FOREIGN};
+    static uint32_t list[] = {QTRACE_COLUMN_BLOCK, QTRACE_COLUMN_ACCESS_SHAPE,
+                              QTRACE_COLUMN_ACCESS_ADDRESS};
+    static const uint8_t n[] = {
+        [QTRACE_COLUMN_STARTED] = 1,
+        [QTRACE_COLUMN_ACCESS_SHAPE] = 1,
+        [QTRACE_COLUMN_ACCESS_ADDRESS] = 2,
+        [QTRACE_COLUMN_ACCESS_LITERAL] = 3,
+    };
 
-    if (id == QTRACE_COLUMN_STARTED) {
-        *needs = block;
-        return 1;
-    }
-    if (id == QTRACE_COLUMN_ACCESS_ADDR) {
-        *needs = addr;
-        return sizeof(addr) / sizeof(addr[0]);
-    }
-    return 0;
+    *needs = list;
+    return id < sizeof(n) ? n[id] : 0;
 }
 
 static void pack_column(Qtrace__Column *to, const struct qt_frame *frame, unsigned i)
@@ -85,6 +80,7 @@ int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out)
         pack_column(&column[i], frame, i);
         list[i] = &column[i];
     }
+    message.table_bits = frame->bits;
     message.n_column = frame->info.n_columns;
     message.column = list;
     out->len = 0;
@@ -140,7 +136,8 @@ static bool too_far(uint64_t ordinal)
 
 static int check_counts(const struct qtrace_frame_info *f, struct qtrace_error *err)
 {
-    if (f->blocks > QT_MAX_ROWS || f->accesses > QT_MAX_ROWS || f->events > QT_MAX_ROWS ||
+    if (f->blocks > QT_MAX_ROWS || f->accesses > QT_MAX_ROWS - f->blocks ||
+        f->events > QT_MAX_EVENTS ||
         f->insns > f->blocks * QTRACE_MAX_BLOCK_INSNS || f->syscalls > f->events) {
         return damaged(err, "a frame has impossible counts");
     }
@@ -173,12 +170,20 @@ static int unpack(struct qt_frame *frame, const Qtrace__Frame *message,
 #define UNPACK(name) frame->info.name = message->name;
     FRAME_FIELDS(UNPACK)
 #undef UNPACK
+    frame->bits = message->table_bits;
     frame->info.n_columns = (unsigned)message->n_column;
     for (i = 0; ret == QTRACE_OK && i < message->n_column; i++) {
         ret = unpack_column(frame, i, message->column[i], err);
         frame->info.definitions |= message->column[i]->id == QTRACE_COLUMN_DEFINITIONS;
     }
-    return ret == QTRACE_OK ? check_counts(&frame->info, err) : ret;
+    if (ret == QTRACE_OK) {
+        ret = check_counts(&frame->info, err);
+    }
+    if (ret == QTRACE_OK && !frame->info.definitions &&
+        (frame->bits < QT_BITS_MIN || frame->bits > QT_BITS_MAX)) {
+        ret = damaged(err, "a frame has tables of an impossible size");
+    }
+    return ret;
 }
 
 int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
@@ -204,8 +209,13 @@ int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
 
 void qt_frame_coder_finish(struct qt_frame_coder *coder)
 {
+    unsigned i;
+
     qt_codec_finish(&coder->codec);
-    qt_raw_columns_finish(&coder->raw);
+    qt_predictor_finish(&coder->predictor);
+    for (i = 0; i < QT_COLUMNS; i++) {
+        qt_buf_finish(&coder->raw[i]);
+    }
     qt_buf_finish(&coder->stored);
 }
 
@@ -238,50 +248,37 @@ int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_
     return QTRACE_OK;
 }
 
-static void describe(struct qtrace_frame_info *f, const struct qtrace_batch *b, uint64_t insns)
+static void describe(struct qtrace_frame_info *f, const struct qt_encoder *e)
 {
-    uint32_t i;
-
-    f->stream = b->stream;
-    f->vcpu = b->vcpu;
-    f->first_block = b->first_block;
-    f->first_insn = b->first_insn;
-    f->first_access = b->first_access;
-    f->first_event = b->first_event;
-    f->blocks = b->n_blocks;
-    f->insns = insns;
-    f->accesses = b->n_accesses;
-    f->events = b->n_events;
-    f->first_seq = f->last_seq = b->first_seq;
-    f->first_time = f->last_time = b->first_time;
-    for (i = 0; i < b->n_events; i++) {
-        f->syscalls += b->event[i].kind == QTRACE_EVENT_SYSCALL;
-        f->last_seq = b->event[i].seq;
-        f->last_time = b->event[i].time;
-    }
+    f->blocks = e->rows.n_blocks;
+    f->insns = e->rows.n_insns;
+    f->accesses = e->rows.n_accesses;
+    f->events = e->n_events;
+    f->syscalls = e->n_syscalls;
+    f->first_seq = e->first_seq;
+    f->first_time = e->first_time;
+    f->last_seq = e->last.seq;
+    f->last_time = e->last.time;
 }
 
 int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
-                    const struct qtrace_batch *batch, const struct qt_lengths *lengths,
-                    struct qt_frame *frame, struct qtrace_error *err)
+                    const struct qt_encoder *encoder, struct qt_frame *frame,
+                    struct qtrace_error *err)
 {
-    struct qt_raw_columns *raw = &coder->raw;
-    const char *why;
+    const struct qt_buf *raw;
     unsigned id;
-    int ret = qt_columns_encode(raw, batch, lengths, &why);
+    int ret;
 
-    if (ret < 0) {
-        return qtrace_error_set(err, ret, UINT64_MAX, "%s", why);
-    }
-    *frame = (struct qt_frame){0};
-    describe(&frame->info, batch, raw->n_insns);
+    describe(&frame->info, encoder);
+    frame->bits = encoder->predictor.bits;
     coder->stored.len = 0;
     for (id = 1; id < QT_COLUMNS; id++) {
-        if (raw->column[id].len == 0) {
+        raw = &encoder->column[id];
+        if (raw->len == 0) {
             continue;
         }
-        ret = qt_frame_add_column(coder, level, frame, id, raw->rows[id], raw->column[id].data,
-                                  raw->column[id].len);
+        ret = qt_frame_add_column(coder, level, frame, id, encoder->column_rows[id], raw->data,
+                                  raw->len);
         if (ret < 0) {
             return qtrace_error_set(err, ret, UINT64_MAX, "column %s: %s",
                                     qtrace_column_name(id), qtrace_strerror(ret));
@@ -292,30 +289,14 @@ int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
 
 /* ---- decoding ---- */
 
-/* The least number of raw bytes that so many rows of a column take. */
-static uint64_t least_size(unsigned id, uint64_t rows)
-{
-    switch (id) {
-    case QTRACE_COLUMN_STARTED:
-    case QTRACE_COLUMN_FOREIGN:
-        return rows * 2;
-    case QTRACE_COLUMN_EVENT:
-        return rows * 6;
-    default:
-        return rows;
-    }
-}
-
 static uint64_t rows_wanted(const struct qtrace_frame_info *f, unsigned id, uint64_t rows)
 {
     switch (id) {
     case QTRACE_COLUMN_BLOCK:
         return f->blocks;
-    case QTRACE_COLUMN_ACCESS_COUNT:
-        return f->accesses == 0 ? 0 : f->blocks + 1;
     case QTRACE_COLUMN_STARTED:
         return rows <= f->blocks ? rows : f->blocks;
-    case QTRACE_COLUMN_FOREIGN:
+    case QTRACE_COLUMN_ACCESS_LITERAL:
         return rows <= f->accesses ? rows : f->accesses;
     case QTRACE_COLUMN_EVENT:
         return f->events;
@@ -346,8 +327,7 @@ static int find_columns(const struct qt_frame *frame, unsigned *index, struct qt
     for (id = 1; id < QT_COLUMNS; id++) {
         c = index[id] == 0 ? NULL : &f->column[index[id] - 1];
         rows = c == NULL ? 0 : c->rows;
-        if (rows != rows_wanted(f, id, rows) ||
-            (c != NULL && c->raw_size < least_size(id, rows))) {
+        if (rows != rows_wanted(f, id, rows)) {
             return qtrace_error_set(err, QTRACE_E_DAMAGED, f->offset,
                                     "column %s has not the rows of its frame",
                                     qtrace_column_name(id));
@@ -370,7 +350,7 @@ static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame
         if (c->id >= QT_COLUMNS || index[c->id] != i + 1) {
             continue;
         }
-        raw = &coder->raw.column[c->id];
+        raw = &coder->raw[c->id];
         raw->len = 0;
         ret = qt_buf_reserve(raw, c->raw_size);
         if (ret == QTRACE_OK) {
@@ -388,12 +368,11 @@ static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame
     return QTRACE_OK;
 }
 
-static struct qt_batch *new_batch(const struct qtrace_frame_info *f, uint64_t foreign)
+static struct qt_batch *new_batch(const struct qtrace_frame_info *f)
 {
     const struct qt_batch_size size = {
         .blocks = (uint32_t)f->blocks,
         .accesses = (uint32_t)f->accesses,
-        .foreign = (uint32_t)foreign,
         .events = (uint32_t)f->events,
     };
     struct qt_batch *b = qt_batch_new(&size);
@@ -419,16 +398,12 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
     const char *why;
     int ret;
 
-    if (coder->raw.addr == NULL) {
-        coder->raw.addr = malloc(QT_ADDR_SLOTS * sizeof(*coder->raw.addr));
-    }
-    b = new_batch(&frame->info, bytes->rows[QTRACE_COLUMN_FOREIGN]);
+    b = new_batch(&frame->info);
     *batch = b == NULL ? NULL : &b->batch;
-    if (b == NULL || coder->raw.addr == NULL) {
-        qtrace_batch_free(batch);
+    if (b == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    ret = qt_columns_decode(b, bytes, lengths, coder->raw.addr, &why);
+    ret = qt_columns_decode(&coder->predictor, b, bytes, lengths, &why);
     if (ret == QTRACE_OK && b->batch.n_insns != frame->info.insns) {
         ret = QTRACE_E_DAMAGED;
         why = "a frame has not the instructions that it announces";
@@ -445,7 +420,7 @@ int qt_frame_decode(struct qt_frame_coder *coder, const struct qt_frame *frame,
                     struct qtrace_batch **batch, struct qtrace_error *err)
 {
     unsigned index[QT_COLUMNS] = {0};
-    struct qt_column_bytes bytes = {0};
+    struct qt_column_bytes bytes = {.bits = frame->bits};
     int ret = find_columns(frame, index, err);
 
     *batch = NULL;

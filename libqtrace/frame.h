@@ -1,5 +1,5 @@
 /*
- * frame.h - one batch as a message with a column directory and the columns behind it
+ * frame.h - rows of a stream as a message with a column directory and the columns behind it
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,6 +8,7 @@
 
 #include "codec.h"
 #include "columns.h"
+#include "encoder.h"
 
 #define QT_COLUMN_RAW_MAX (256u << 20)
 #define QT_FRAME_BODY_MAX (64u << 10) /* of the message */
@@ -18,6 +19,7 @@ struct qt_frame {
     struct qtrace_frame_info info;
     uint32_t crc[QTRACE_FRAME_COLUMNS];
     uint16_t mandatory; /* bit per column */
+    unsigned bits;      /* of the predictors' tables; event frames only */
 };
 
 /* Pack the message into out, which is emptied first. */
@@ -31,16 +33,18 @@ int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
 /* Things to make frames with, kept from frame to frame. Zero it to begin with. */
 struct qt_frame_coder {
     struct qt_codec codec;
-    struct qt_raw_columns raw;
     struct qt_buf stored; /* the columns' stored bytes, in the order of the directory */
+    struct qt_buf raw[QT_COLUMNS];   /* decoding only, as is the next */
+    struct qt_predictor predictor;
 };
 
 void qt_frame_coder_finish(struct qt_frame_coder *coder);
 
-/* Encode a batch: fills frame and coder->stored. */
+/* Store what an encoder has ended: fills counts, times and directory of frame, whose stream
+ * and first_* are set, and coder->stored. */
 int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
-                    const struct qtrace_batch *batch, const struct qt_lengths *lengths,
-                    struct qt_frame *frame, struct qtrace_error *err);
+                    const struct qt_encoder *encoder, struct qt_frame *frame,
+                    struct qtrace_error *err);
 
 /* Append a column to coder->stored and to the directory of frame. */
 int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_frame *frame,

@@ -13,12 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "writer.h"
+
 /* How often the recorder's thread looks at the rings when nobody waits for it. */
 #define POLL_NS 1000000
 
-/* Rows of one frame; shared by all live streams. */
-#define FRAME_ROWS (1u << 20)
-#define FRAME_MIN_ROWS (1u << 14)
+/* Rows of a frame as long as few streams are live. A row may reach beyond. */
+#define FRAME_ROWS (QT_MAX_ROWS - (1u << 18))
+#define WIDE_STREAMS 8
 
 struct definition {
     struct definition *next;
@@ -51,7 +53,6 @@ struct qt_recorder {
     const char *path;
     struct qtrace_writer_options writer_options;
     struct qtrace_writer *writer;
-    struct qt_block_sizes sizes;
     struct qt_summary summary;
     struct qtrace_run run;
     bool run_written;
@@ -120,27 +121,32 @@ static void put_event(struct qt_producer *p, enum qtrace_event_kind kind, uint64
     put(p, QT_CONTROL_EVENT, kind, 2 + n_args, words);
 }
 
-/* Wait for a free chunk, no longer than allowed. Called and returns with the lock held. */
+static struct timespec deadline(uint64_t ns)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += t.tv_nsec;
+    t.tv_sec += ns / 1000000000;
+    t.tv_nsec = ns % 1000000000;
+    return t;
+}
+
+/* Is there a free chunk? If not, wait until most are, no longer than allowed: waking up is dear,
+ * so it shall be worth it. Called and returns with the lock held. */
 static bool wait_for_room(struct qt_producer *p)
 {
     struct qt_recorder *r = p->recorder;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += r->wait_ms / 1000;
-    until.tv_nsec += r->wait_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
+    if (qt_ring_has_room(&p->ring) || r->drop) {
+        return qt_ring_has_room(&p->ring);
     }
-    while (!qt_ring_has_room(&p->ring) && !p->closed) {
-        if (r->drop) {
-            return false;
-        }
+    struct timespec until = deadline(r->wait_ms * 1000000ull);
+    int result = 0;
+    atomic_store(&p->waiting, true);
+    while (!qt_ring_is_low(&p->ring) && !p->closed && result != ETIMEDOUT) {
         pthread_cond_signal(&r->wanted);
-        if (pthread_cond_timedwait(&r->room, &r->lock, &until) == ETIMEDOUT) {
-            break;
-        }
+        result = pthread_cond_timedwait(&r->room, &r->lock, &until);
     }
+    atomic_store(&p->waiting, false);
     return qt_ring_has_room(&p->ring);
 }
 
@@ -319,13 +325,17 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         return false;
     }
     pthread_mutex_lock(&r->lock);
-    bool ok = !r->stopping && qt_ring_init(&p->ring, ring_size(r));
-    if (ok) {
+    struct qt_builder *builder = calloc(1, sizeof(*builder));
+    bool ok = builder && !r->stopping && qt_ring_init(&p->ring, ring_size(r));
+    if (!ok) {
+        free(builder);
+    } else {
+        p->builder = builder;
         p->closed = false;
         p->vcpu = vcpu;
         p->stream = r->n_streams++;
         p->open = true;
-        qt_builder_init(&p->builder, p->stream, vcpu, r->user);
+        qt_builder_init(p->builder, p->stream, vcpu, r->user);
         r->rings_used += p->ring.map_size;
         r->n_live++;
         /* The first chunk ends with the beginning of the stream and room for one word, so that
@@ -466,41 +476,23 @@ static void write_run(struct qt_recorder *r)
     }
 }
 
-static int emit(void *sink, const struct qtrace_batch *batch)
+static int emit(void *sink, const struct qt_builder *builder)
 {
     struct qt_recorder *r = sink;
+    const struct qt_rows *rows = &builder->encoder.rows;
     struct qtrace_error err = {0};
-    int result = qtrace_writer_batch(r->writer, batch, &err);
+    int result = qt_writer_frame(r->writer, &builder->encoder, &builder->head, &err);
     if (result == QTRACE_OK) {
-        r->summary.blocks += batch->n_blocks;
-        r->summary.insns += batch->n_insns;
-        r->summary.accesses += batch->n_accesses;
-        r->summary.events += batch->n_events;
+        r->summary.blocks += rows->n_blocks;
+        r->summary.insns += rows->n_insns;
+        r->summary.accesses += rows->n_accesses;
+        r->summary.events += builder->encoder.n_events;
     } else {
-        struct qt_loss lost = {batch->n_blocks, batch->n_insns, batch->n_accesses,
-                               batch->n_events};
+        struct qt_loss lost = {rows->n_blocks, rows->n_insns, rows->n_accesses,
+                               builder->encoder.n_events};
         qt_loss_add(&r->summary.lost, &lost);
     }
     return note(r, result, &err);
-}
-
-static bool remember_size(struct qt_block_sizes *sizes, uint32_t n_insns)
-{
-    if (sizes->incomplete) {
-        return false;
-    }
-    if (sizes->n == sizes->size) {
-        uint32_t size = sizes->size ? sizes->size * 2 : 4096;
-        uint16_t *insns = realloc(sizes->insns, size * sizeof(*insns));
-        if (!insns) {
-            sizes->incomplete = true; /* for ever: ids are places in it */
-            return false;
-        }
-        sizes->insns = insns;
-        sizes->size = size;
-    }
-    sizes->insns[sizes->n++] = n_insns;
-    return true;
 }
 
 /* Everything that was defined before the words that will be looked at next. */
@@ -516,10 +508,6 @@ static void take_definitions(struct qt_recorder *r)
         struct definition *d = list;
         struct qtrace_error err = {0};
         list = d->next;
-        if (!remember_size(&r->sizes, d->translation->n_insns)) {
-            qtrace_error_set(&err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
-            note(r, QTRACE_E_NOMEM, &err);
-        }
         note(r, qtrace_writer_define(r->writer, d->translation, &err), &err);
         r->summary.translations++;
         free(d->translation);
@@ -527,18 +515,24 @@ static void take_definitions(struct qt_recorder *r)
     }
 }
 
-static size_t frame_rows(const struct qt_recorder *r)
+/* Many live streams have small frames each, so that they do not take all memory. */
+static struct qt_frame_size frame_size(const struct qt_recorder *r)
 {
-    uint32_t n_live = r->n_live;
-    size_t rows = FRAME_ROWS / (n_live ? n_live : 1);
-    return rows < FRAME_MIN_ROWS ? FRAME_MIN_ROWS : rows;
+    struct qt_frame_size size = {FRAME_ROWS, QT_BITS_MAX};
+    for (uint32_t n = r->n_live; n > WIDE_STREAMS && size.bits > QT_BITS_MIN; n /= 2) {
+        size.rows /= 2;
+        size.bits--;
+    }
+    return size;
 }
 
 static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64_t *words,
                       size_t n)
 {
     struct qtrace_error err = {0};
-    int result = qt_builder_add(&p->builder, &r->sizes, words, n, frame_rows(r), emit, r);
+    struct qt_frame_size size = frame_size(r);
+    int result = qt_builder_add(p->builder, qt_writer_lengths(r->writer), words, n, &size, emit,
+                                r);
     if (result == QTRACE_E_NOMEM) {
         qtrace_error_set(&err, result, UINT64_MAX, "out of memory");
         note(r, result, &err);
@@ -561,6 +555,11 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
         const uint64_t *words = chunk_words(p, tail, &skip);
         add_words(r, p, words, QT_CHUNK_WORDS - skip);
         atomic_store_explicit(&p->ring.tail, tail + 1, memory_order_release);
+        if (atomic_load(&p->waiting) && qt_ring_is_low(&p->ring)) {
+            pthread_mutex_lock(&r->lock);
+            pthread_cond_broadcast(&r->room);
+            pthread_mutex_unlock(&r->lock);
+        }
     }
     return any;
 }
@@ -575,13 +574,13 @@ static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
     if (p->last_words > skip) {
         add_words(r, p, words, p->last_words - skip);
     }
-    qt_builder_partial(&p->builder, p->last_remaining);
+    qt_builder_partial(p->builder, p->last_remaining);
     if (p->losing) {
-        qt_builder_lose(&p->builder, &p->loss);
+        qt_builder_lose(p->builder, &p->loss);
     }
-    int result = qt_builder_flush(&p->builder, emit, r);
+    int result = qt_builder_flush(p->builder, emit, r);
     (void)result; /* noted by emit */
-    qt_loss_add(&r->summary.lost, &p->builder.total_lost);
+    qt_loss_add(&r->summary.lost, &p->builder->total_lost);
     r->summary.streams++;
 }
 
@@ -599,7 +598,9 @@ static void release(struct qt_recorder *r, struct qt_producer *p)
         r->rings_used -= p->ring.map_size;
         qt_ring_finish(&p->ring);
     }
-    qt_builder_finish(&p->builder);
+    qt_builder_finish(p->builder);
+    free(p->builder);
+    p->builder = NULL;
     p->open = false;
     pthread_cond_broadcast(&r->room);
     pthread_mutex_unlock(&r->lock);
@@ -630,11 +631,6 @@ static bool round_of_rings(struct qt_recorder *r)
         }
         p = next;
     }
-    if (any) {
-        pthread_mutex_lock(&r->lock);
-        pthread_cond_broadcast(&r->room);
-        pthread_mutex_unlock(&r->lock);
-    }
     return any;
 }
 
@@ -648,13 +644,7 @@ static void work(struct qt_recorder *r)
             return;
         }
         if (!any) {
-            struct timespec until;
-            clock_gettime(CLOCK_MONOTONIC, &until);
-            until.tv_nsec += POLL_NS;
-            if (until.tv_nsec >= 1000000000L) {
-                until.tv_nsec -= 1000000000L;
-                until.tv_sec++;
-            }
+            struct timespec until = deadline(POLL_NS);
             pthread_cond_timedwait(&r->wanted, &r->lock, &until);
         }
         pthread_mutex_unlock(&r->lock);

@@ -50,7 +50,8 @@ struct qt_producer {
     uint32_t carry;     /* PARTIAL of the last recorded block, met in a scratch chunk */
     struct qt_loss loss;
     struct qt_ring ring;
-    struct qt_builder builder; /* recorder's thread */
+    atomic_bool waiting; /* for the ring to be low */
+    struct qt_builder *builder; /* recorder's thread */
     uint64_t consumed;         /* words of the first chunk that are older than the stream */
     bool closed;               /* recorder->lock: no more words */
     size_t last_words;         /* of the chunk that was being filled */

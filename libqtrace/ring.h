@@ -65,4 +65,12 @@ static inline bool qt_ring_has_room(struct qt_ring *ring)
            ring->n_chunks;
 }
 
+/* Are at least three quarters free? */
+static inline bool qt_ring_is_low(struct qt_ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) -
+               atomic_load_explicit(&ring->tail, memory_order_acquire) <=
+           ring->n_chunks / 4;
+}
+
 #endif

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "qtrace/writer.h"
+#include "writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +46,7 @@ struct qtrace_writer {
     struct qt_buf header, run; /* messages, for their copies */
     struct qt_buf body, out;   /* scratch */
     struct qt_frame_coder coder;
+    struct qt_encoder encoder; /* of batches */
     struct qt_lengths lengths;
     uint64_t n_translations;
     struct qt_definitions definitions; /* not yet written */
@@ -182,6 +183,7 @@ static void destroy(struct qtrace_writer *w)
     qt_buf_finish(&w->body);
     qt_buf_finish(&w->out);
     qt_frame_coder_finish(&w->coder);
+    qt_encoder_finish(&w->encoder);
     qt_lengths_finish(&w->lengths);
     qt_definitions_finish(&w->definitions);
     if (w->fd >= 0) {
@@ -359,78 +361,75 @@ int qtrace_writer_define(struct qtrace_writer *writer,
     return QTRACE_OK;
 }
 
-/* ---- batches ---- */
+/* ---- frames ---- */
 
-static int find_stream(struct qtrace_writer *w, const struct qtrace_batch *b,
+const struct qt_lengths *qt_writer_lengths(const struct qtrace_writer *writer)
+{
+    return &writer->lengths;
+}
+
+static int find_stream(struct qtrace_writer *w, uint32_t stream, uint32_t vcpu,
                        Qtrace__StreamTotals **totals, struct qtrace_error *err)
 {
     struct stream *s;
 
-    if (b->stream >= QT_MAX_STREAMS) {
-        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX, "stream %" PRIu32
-                                " is beyond the format's limits", b->stream);
+    if (stream >= QT_MAX_STREAMS) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
+                                "stream %" PRIu32 " is beyond the format's limits", stream);
     }
-    if (qt_grow((void **)&w->stream, &w->n_streams, b->stream + 1ull, sizeof(*w->stream)) < 0) {
+    if (qt_grow((void **)&w->stream, &w->n_streams, stream + 1ull, sizeof(*w->stream)) < 0) {
         return fail(w, err, QTRACE_E_NOMEM, "out of memory");
     }
-    s = &w->stream[b->stream];
+    s = &w->stream[stream];
     if (!s->used) {
         qtrace__stream_totals__init(&s->totals);
         s->used = true;
-        s->totals.stream = b->stream;
-        s->totals.vcpu = b->vcpu;
+        s->totals.stream = stream;
+        s->totals.vcpu = vcpu;
     }
     *totals = &s->totals;
     return QTRACE_OK;
 }
 
-/* Losses that the batch begins with. */
-static void take_loss(const struct qtrace_batch *b, Qtrace__StreamTotals *t)
+static void add_lost(Qtrace__StreamTotals *t, const struct qt_loss *lost)
 {
-    const struct qtrace_event *e = b->event;
-
-    if (b->n_events > 0 && e->kind == QTRACE_EVENT_LOST && e->n_args >= 4) {
-        t->lost_blocks += e->arg[0];
-        t->lost_insns += e->arg[1];
-        t->lost_accesses += e->arg[2];
-        t->lost_events += e->arg[3];
-    }
-}
-
-static bool continues(const struct qtrace_batch *b, const Qtrace__StreamTotals *t)
-{
-    return b->first_block == t->blocks + t->lost_blocks &&
-           b->first_insn == t->insns + t->lost_insns &&
-           b->first_access == t->accesses + t->lost_accesses &&
-           b->first_event == t->events + t->lost_events;
+    t->lost_blocks += lost->blocks;
+    t->lost_insns += lost->insns;
+    t->lost_accesses += lost->accesses;
+    t->lost_events += lost->events;
 }
 
 /* What cannot be written is lost, and the end will say so. */
-static void count_unwritten(const struct qtrace_batch *b, Qtrace__StreamTotals *t)
+static void add_unwritten(Qtrace__StreamTotals *t, const struct qt_loss *lost)
 {
-    Qtrace__StreamTotals before = *t;
-
-    take_loss(b, t);
-    t->lost_blocks += b->n_blocks;
-    t->lost_insns += b->n_insns;
-    t->lost_accesses += b->n_accesses;
-    t->lost_events += b->n_events;
-    t->unwritten_blocks += t->lost_blocks - before.lost_blocks;
-    t->unwritten_insns += t->lost_insns - before.lost_insns;
-    t->unwritten_accesses += t->lost_accesses - before.lost_accesses;
-    t->unwritten_events += t->lost_events - before.lost_events;
+    add_lost(t, lost);
+    t->unwritten_blocks += lost->blocks;
+    t->unwritten_insns += lost->insns;
+    t->unwritten_accesses += lost->accesses;
+    t->unwritten_events += lost->events;
 }
 
-static int write_batch(struct qtrace_writer *w, const struct qtrace_batch *batch,
+static bool continues(const struct qtrace_frame_info *head, const Qtrace__StreamTotals *t)
+{
+    return head->first_block == t->blocks + t->lost_blocks &&
+           head->first_insn == t->insns + t->lost_insns &&
+           head->first_access == t->accesses + t->lost_accesses &&
+           head->first_event == t->events + t->lost_events;
+}
+
+static int write_frame(struct qtrace_writer *w, const struct qt_encoder *encoder,
                        struct qt_frame *frame, struct qtrace_error *err)
 {
-    int ret = flush_definitions(w, err);
+    int ret = sticky(w, err);
 
     if (ret == QTRACE_OK) {
-        ret = qt_frame_encode(&w->coder, w->level, batch, &w->lengths, frame, err);
+        ret = flush_definitions(w, err);
     }
-    if (ret == QTRACE_E_NOMEM) {
-        return fail(w, err, ret, "out of memory");
+    if (ret == QTRACE_OK) {
+        ret = qt_frame_encode(&w->coder, w->level, encoder, frame, err);
+        if (ret == QTRACE_E_NOMEM) {
+            return fail(w, err, ret, "out of memory");
+        }
     }
     if (ret == QTRACE_OK) {
         ret = put_frame(w, frame, w->coder.stored.data, w->coder.stored.len, err);
@@ -438,37 +437,77 @@ static int write_batch(struct qtrace_writer *w, const struct qtrace_batch *batch
     return ret;
 }
 
-int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch *batch,
-                        struct qtrace_error *err)
+int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encoder,
+                    const struct qtrace_frame_info *head, struct qtrace_error *err)
 {
+    struct qt_frame frame = {.info = *head};
+    struct qt_loss rows = {encoder->rows.n_blocks, encoder->rows.n_insns,
+                           encoder->rows.n_accesses, encoder->n_events};
     Qtrace__StreamTotals *totals = NULL, after;
-    struct qt_frame frame;
-    int ret = find_stream(writer, batch, &totals, err);
+    int ret = find_stream(writer, head->stream, head->vcpu, &totals, err);
 
     if (ret < 0) {
         return ret;
     }
     after = *totals;
-    take_loss(batch, &after);
-    if (!continues(batch, &after)) {
+    add_lost(&after, &encoder->lost);
+    if (!continues(head, &after)) {
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
                                 "stream %" PRIu32 ": a batch does not continue it",
-                                batch->stream);
+                                head->stream);
     }
-    ret = sticky(writer, err);
+    ret = write_frame(writer, encoder, &frame, err);
     if (ret == QTRACE_OK) {
-        ret = write_batch(writer, batch, &frame, err);
-    }
-    if (ret == QTRACE_OK) {
-        after.blocks += frame.info.blocks;
-        after.insns += frame.info.insns;
-        after.accesses += frame.info.accesses;
-        after.events += frame.info.events;
+        after.blocks += rows.blocks;
+        after.insns += rows.insns;
+        after.accesses += rows.accesses;
+        after.events += rows.events;
         *totals = after;
     } else if (writer->error.code != QTRACE_OK) {
-        count_unwritten(batch, totals);
+        add_unwritten(totals, &encoder->lost);
+        add_unwritten(totals, &rows);
     }
     return ret;
+}
+
+/* There was no memory to encode it. */
+static int lose_batch(struct qtrace_writer *w, const struct qtrace_batch *b,
+                      struct qtrace_error *err)
+{
+    const struct qtrace_event *e = b->event;
+    struct qt_loss lost = {b->n_blocks, b->n_insns, b->n_accesses, b->n_events};
+    Qtrace__StreamTotals *totals = NULL;
+
+    if (b->n_events > 0 && e->kind == QTRACE_EVENT_LOST) {
+        qt_loss_add(&lost, &(struct qt_loss){e->arg[0], e->arg[1], e->arg[2], e->arg[3]});
+    }
+    if (find_stream(w, b->stream, b->vcpu, &totals, err) == QTRACE_OK) {
+        add_unwritten(totals, &lost);
+    }
+    return fail(w, err, QTRACE_E_NOMEM, "out of memory");
+}
+
+int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch *batch,
+                        struct qtrace_error *err)
+{
+    const struct qtrace_frame_info head = {
+        .stream = batch->stream,
+        .vcpu = batch->vcpu,
+        .first_block = batch->first_block,
+        .first_insn = batch->first_insn,
+        .first_access = batch->first_access,
+        .first_event = batch->first_event,
+    };
+    const char *why;
+    int ret = qt_encoder_batch(&writer->encoder, batch, &writer->lengths, &why);
+
+    if (ret == QTRACE_E_NOMEM) {
+        return lose_batch(writer, batch, err);
+    }
+    if (ret < 0) {
+        return qtrace_error_set(err, ret, UINT64_MAX, "%s", why);
+    }
+    return qt_writer_frame(writer, &writer->encoder, &head, err);
 }
 
 /* ---- the trailer ---- */

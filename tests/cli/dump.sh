@@ -107,7 +107,7 @@ not_whole "an empty file" "$tmp/empty"
 # ---- output
 
 check "overview" "$qtrace_dump" "$trace"
-for text in "x86_64, user mode" "$GUESTS/x86_64/mix" "complete" "bits/insn" "access-addr" \
+for text in "x86_64, user mode" "$GUESTS/x86_64/mix" "complete" "bits/insn" "access-address" \
     "definitions" "out=$trace" "qemu-x86_64"; do
     stdout_says "overview: ${text//$tmp/}" "$text"
 done
@@ -167,7 +167,7 @@ offset=$(awk '$3 == "definitions" { print $1; exit }' "$tmp/frames")
 check "--extract | protoc: Definitions" bash -c 'set -o pipefail
     "$0" --extract="$1" "$2" | protoc --proto_path="$3" --decode=qtrace.Definitions trace.proto' \
     "$qtrace_dump" "${offset:-none}" "$trace" "$top/format"
-read -r offset raw < <(awk '$3 == "access-addr" { sub(/.*raw=/, "", $7); print $1, $7; exit }' \
+read -r offset raw < <(awk '$3 == "access-address" { sub(/.*raw=/, "", $7); print $1, $7; exit }' \
     "$tmp/frames")
 status_of "$qtrace_dump" --extract="$offset" "$trace"
 if ((status == 0 && $(stat -c %s "$tmp/stdout") == raw)); then

@@ -72,25 +72,44 @@ mutant "sign of zigzag" bytes.h \
     's/return v >> 1 ^ (0 - (v & 1));/return v >> 1 ^ (v \& 1);/' "$whole" columns.c dictionary.c
 mutant "shift of varints" bytes.c 's/shift += 7/shift += 8/' "$whole" bytes.c
 mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0x3f003f003f003f00u) << 1/' \
+    "$whole" encoder.c
+mutant "history only when decoding" columns.c \
+    's/d.history = qt_history(d.history, id);/d.history = qt_history(d.history, id + 1);/' \
     "$whole" columns.c
-mutant "hash of addresses only when encoding" columns.c \
-    's/^        key = qt_addr_key(id);/        key = ~id * 2654435761u;/' "$whole" columns.c
-mutant "rows of partial blocks off by one" columns.c \
-    's/qt_put_varint(partial, i - partial_row)/qt_put_varint(partial, i - partial_row + 1)/' \
-    "$whole" columns.c
+mutant "successor not learned" columns.c \
+    's/^        p->entry\[d.current\].successor = entry;//' "$whole" columns.c
+mutant "block behind the last literal off by one" encoder.c \
+    's/if (id == e->fresh + 1)/if (id == e->fresh + 2)/' "$whole" encoder.c
+mutant "rows of partial blocks off by one" encoder.c \
+    's/QTRACE_COLUMN_STARTED, row - e->partial_row)/QTRACE_COLUMN_STARTED, row - e->partial_row + 1)/' \
+    "$whole" encoder.c
 mutant "started not restored" columns.c \
     's/^        b->started\[row\] = (uint16_t)started;//' "$whole" columns.c
 mutant "end of accesses off by one" columns.c \
-    's/b->access_end\[i\] = (uint32_t)end;/b->access_end[i] = (uint32_t)(end - (end > 0));/' \
+    's/b->access_end\[i\] = d->row;/b->access_end[i] = d->row - (d->row > 0);/' \
     "$whole" columns.c
+mutant "end of a row not learned" encoder.c 's/^    \*next = 0;//' "$whole" encoder.c
+mutant "shape learned by what is shared" predict.h \
+    's/return next != &p->node\[0\].next && /return /' "$whole" encoder.c
 mutant "forgotten bit of flags" columns.c \
-    's/b->flags\[i\] = flags\[i\];/b->flags[i] = flags[i] \& ~QTRACE_ACCESS_BE;/' \
+    's/b->flags\[d->row\] = (uint8_t)flags;/b->flags[d->row] = (uint8_t)(flags \& ~QTRACE_ACCESS_BE);/' \
     "$whole" columns.c
-mutant "foreign rows not advanced" columns.c \
-    's/b->foreign\[d->foreign++\]/b->foreign[d->foreign]/' "$whole" columns.c
-mutant "foreign blocks missing" columns.c \
-    's/^    encode_foreign(raw, b);//; s/{(uint32_t)row, (uint32_t)id}/{(uint32_t)row, 0}/' \
+mutant "foreign blocks are one's own" columns.c \
+    's/!add_foreign(d, d->p->node_block\[node\])/!add_foreign(d, d->p->node_block[node] \& ~1u)/' \
     "$whole" columns.c
+mutant "favourite not changed" encoder.h 's/^        n->favourite = k;//' "$whole" encoder.c
+mutant "steps not learned" columns.c \
+    's/^    qt_steps(n, p->recent, d->row, \*address, n->step);//' "$whole" columns.c
+mutant "partner forgotten" encoder.h \
+    's/^        qt_find_partner(r->node, n, toucher, address);//' "$whole" encoder.c
+mutant "toucher not noted" columns.c \
+    's/^    p->toucher\[qt_address_hash(address, p->bits)\] = node;//' "$whole" columns.c
+mutant "recent addresses one off" predict.h \
+    's/return recent\[(row - k) % QT_RECENT\];/return recent[(row - k + 1) % QT_RECENT];/' \
+    "$whole" encoder.c
+mutant "literal from the wrong base" encoder.h \
+    's/from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN/QT_ADDRESS_FROM_OWN/' \
+    "$whole" encoder.c
 mutant "seq without what was before" columns.c \
     's/\.seq = before->seq + seq,/.seq = seq,/' "$whole" columns.c
 mutant "time without its sign" columns.c \

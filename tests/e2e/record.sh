@@ -107,7 +107,7 @@ record ,loss=drop,ring=64k 5
 check_status "replay of a lossy trace" 5 "$qtrace_replay" --analyzer=hotblocks "$tmp/run.qtr"
 
 mkdir "$tmp/small"
-for size in 64k 256k 1m; do
+for size in 64k 256k 512k; do
     if ! mount -t tmpfs -o "size=$size" tmpfs "$tmp/small" 2>"$tmp/stderr"; then
         skip "a full disk of $size" "$(head -n 1 "$tmp/stderr")"
         continue

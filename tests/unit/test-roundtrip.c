@@ -12,6 +12,7 @@
 
 #include "batch.h"
 #include "bytes.h"
+#include "encoder.h"
 #include "qtrace/reader.h"
 #include "qtrace/writer.h"
 
@@ -121,15 +122,22 @@ static void define(struct qtrace_writer *w, struct original *o, uint32_t max_ins
     CHECK(qtrace_writer_define(w, &o->translation[id], NULL) == 0);
 }
 
-static void fill_blocks(struct qt_batch *b, const struct original *o)
+/* Either anything that the format allows, or what programs do: blocks in habitual order, which
+ * make the same accesses each time, at addresses with a pattern. */
+static void fill_blocks(struct qt_batch *b, const struct original *o, bool habits)
 {
     uint32_t i, id = 0;
 
     b->batch.n_insns = 0;
     for (i = 0; i < b->batch.n_blocks; i++) {
-        id = below(3) == 0 ? below(o->n_translations) : id;
+        if (habits && below(20) != 0) {
+            id = (id * 7 + i % 2) % o->n_translations;
+        } else {
+            id = below(3) == 0 ? below(o->n_translations) : id;
+        }
         b->block[i] = id;
-        b->started[i] = (uint16_t)(below(5) ? o->n_insns[id] : below(o->n_insns[id] + 1));
+        b->started[i] =
+            (uint16_t)(below(habits ? 50 : 5) ? o->n_insns[id] : below(o->n_insns[id] + 1));
         b->batch.n_insns += b->started[i];
     }
 }
@@ -141,10 +149,28 @@ static uint64_t some_address(void)
     return below(3) == 0 ? extreme[below(6)] : any() >> below(64);
 }
 
-static void fill_access(struct qt_batch *b, const struct original *o, uint32_t row, uint32_t n)
+/* As instruction insn of block id goes through memory. */
+static uint64_t habitual_address(const struct qt_batch *b, uint32_t row, uint32_t id,
+                                 uint32_t insn)
 {
-    uint32_t id;
+    static uint64_t walk[64];
+    uint32_t kind = (id * 5 + insn) % 8, place = (id * 11 + insn) % 64;
 
+    if (below(30) == 0) {
+        return some_address();
+    }
+    if (kind >= 1 && kind <= 4 && row >= kind) {
+        return b->vaddr[row - kind] + 8 * insn;
+    }
+    if (kind == 5) {
+        return walk[(id * 11 + insn + 1) % 64]; /* where another one has been */
+    }
+    return walk[place] += 1 + id * 16;
+}
+
+static void fill_access(struct qt_batch *b, const struct original *o, uint32_t row, uint32_t id,
+                        uint32_t n)
+{
     b->flags[row] = (uint8_t)below(0x40);
     b->vaddr[row] = some_address();
     if (b->batch.n_foreign < below(20)) {
@@ -156,20 +182,54 @@ static void fill_access(struct qt_batch *b, const struct original *o, uint32_t r
     b->insn[row] = (uint16_t)below(n);
 }
 
-static void fill_accesses(struct qt_batch *b, const struct original *o)
+/* The i-th access of a block that has its habits. */
+static void fill_habitual(struct qt_batch *b, const struct original *o, uint32_t row, uint32_t id,
+                          uint32_t i)
 {
-    uint32_t blocks = b->batch.n_blocks, n = b->batch.n_accesses, row = 0, i;
+    uint32_t owner = id;
+
+    if (below(40) == 0) {
+        fill_access(b, o, row, id, o->n_insns[id]);
+        return;
+    }
+    b->flags[row] = (uint8_t)((id + i) % 0x40);
+    if (id % 16 == 3 && i == 1) {
+        owner = id / 2;
+        b->flags[row] |= QTRACE_ACCESS_FOREIGN;
+        b->foreign[b->batch.n_foreign++] = (struct qtrace_foreign){row, owner};
+    }
+    b->insn[row] = (uint16_t)(i % o->n_insns[owner]);
+    b->vaddr[row] = habitual_address(b, row, owner, b->insn[row]);
+}
+
+static void fill_row(struct qt_batch *b, const struct original *o, uint32_t begin, uint32_t i,
+                     bool habits)
+{
+    uint32_t id = b->block[i], row;
+
+    for (row = begin; row < b->access_end[i]; row++) {
+        if (habits) {
+            fill_habitual(b, o, row, id, row - begin);
+        } else {
+            fill_access(b, o, row, id, o->n_insns[id]);
+        }
+    }
+}
+
+static void fill_accesses(struct qt_batch *b, const struct original *o, bool habits)
+{
+    uint32_t blocks = b->batch.n_blocks, n = b->batch.n_accesses, row = 0, i, more;
 
     b->batch.n_foreign = 0;
     b->batch.access_begin = blocks == 0 ? n : below(4) == 0 ? below(n + 1) : 0;
     for (; row < b->batch.access_begin; row++) {
-        fill_access(b, o, row, QTRACE_MAX_BLOCK_INSNS);
+        fill_access(b, o, row, 0, QTRACE_MAX_BLOCK_INSNS);
     }
     for (i = 0; i < blocks; i++) {
-        b->access_end[i] = i + 1 == blocks ? n : row + below((n - row) / (1 + blocks / 4) + 1);
-        for (; row < b->access_end[i]; row++) {
-            fill_access(b, o, row, o->n_insns[b->block[i]]);
-        }
+        more = habits ? b->block[i] % 5 : below((n - row) / (1 + blocks / 4) + 1);
+        b->access_end[i] = i + 1 == blocks ? n : row + (more < n - row ? more : n - row);
+        fill_row(b, o, row, i, habits);
+        row = b->access_end[i];
     }
 }
 
@@ -218,17 +278,18 @@ static void lose(struct qt_batch *b, struct next *next)
 static struct qt_batch *make_batch(const struct shape *shape, const struct original *o,
                                    struct next *next, uint64_t *seq, uint64_t *time)
 {
-    struct qt_batch_size size = {below(shape->max_blocks + 1), below(shape->max_accesses + 1), 0,
+    struct qt_batch_size size = {below(shape->max_blocks + 1), below(shape->max_accesses + 1),
                                  below(shape->max_events + 1)};
-    struct qt_batch *b;
+    struct qt_batch *b = qt_batch_new(&size);
+    bool habits = below(2);
 
-    size.foreign = size.accesses;
-    b = qt_batch_new(&size);
     CHECK(b != NULL);
+    b->batch.foreign = b->foreign = malloc((size.accesses + 1) * sizeof(*b->foreign));
+    CHECK(b->foreign != NULL);
     b->batch.first_seq = *seq;
     b->batch.first_time = *time;
-    fill_blocks(b, o);
-    fill_accesses(b, o);
+    fill_blocks(b, o, habits);
+    fill_accesses(b, o, habits);
     fill_events(b, seq, time);
     if (shape->losses && below(3) == 0) {
         lose(b, next);
@@ -284,6 +345,7 @@ static void free_original(struct original *o)
     uint32_t i;
 
     for (i = 0; i < o->n_batches; i++) {
+        free(o->batch[i]->foreign);
         free(o->batch[i]);
     }
     for (i = 0; i < o->n_translations; i++) {
@@ -351,7 +413,7 @@ static bool same_batch(const struct qtrace_batch *a, const struct qtrace_batch *
            memcmp(a->vaddr, b->vaddr, accesses * 8) == 0 &&
            memcmp(a->insn, b->insn, accesses * 2) == 0 &&
            memcmp(a->flags, b->flags, accesses) == 0 &&
-           memcmp(a->foreign, b->foreign, a->n_foreign * sizeof(*a->foreign)) == 0 &&
+           (a->n_foreign == 0 || memcmp(a->foreign, b->foreign, a->n_foreign * sizeof(*a->foreign)) == 0) &&
            same_events(a, b);
 }
 
@@ -733,6 +795,67 @@ Test(broken, missing_middle)
 }
 
 /* ---- checksums ---- */
+
+/* ---- the vectors of FORMAT.md ---- */
+
+static void fill_vector(struct qt_batch *b)
+{
+    static const uint64_t address[] = {
+        0x1000, 0x7f0000, 0x5000,   0x1010, 0x7f0020, 0x2d000,  0x1020, 0x7f0040, 0x7f0044,
+        0x1030, 0x7f0060, 0x7f0064, 0x1040, 0x7f0080, 0x7f0084, 0x1050, 0x7f00a0, 0x7f00a4};
+    uint32_t i;
+
+    for (i = 0; i < 12; i++) {
+        b->block[i] = 7 + i % 2;
+        b->started[i] = i == 11 ? 1 : i % 2 ? 3 : 5;
+        b->access_end[i] = i / 2 * 3 + 2 + i % 2;
+    }
+    for (i = 0; i < 18; i++) {
+        b->vaddr[i] = address[i];
+        b->insn[i] = (uint16_t)(uint8_t[]){1, 4, 2}[i % 3];
+        b->flags[i] = (uint8_t[]){3, 0x23, 2}[i % 3];
+    }
+}
+
+static void compare_column(const struct qt_encoder *e, unsigned id, const char *hex)
+{
+    char *text = malloc(3 * e->column[id].len + 1), *p = text;
+    size_t i;
+
+    CHECK(text != NULL);
+    *text = 0;
+    for (i = 0; i < e->column[id].len; i++) {
+        p += sprintf(p, i == 0 ? "%02x" : " %02x", e->column[id].data[i]);
+    }
+    CHECK(strcmp(text, hex) == 0, "%s: %s instead of %s", qtrace_column_name(id), text, hex);
+    free(text);
+}
+
+Test(format, vector)
+{
+    const struct qt_batch_size size = {12, 18, 0};
+    struct qt_batch *b = qt_batch_new(&size);
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5, [8] = 3}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+
+    CHECK(b != NULL);
+    fill_vector(b);
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
+    CHECK(e.predictor.bits == 8);
+    compare_column(&e, QTRACE_COLUMN_BLOCK,
+                   "00 10 00 01 00 03 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02");
+    compare_column(&e, QTRACE_COLUMN_STARTED, "0b 01");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE, "01 03 03 00 06 23 01 04 02 1a");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS,
+                   "00 00 00 00 00 00 00 00 00 00 00 00 02 01 02 03 06");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL,
+                   "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08");
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
 
 Test(bytes, crc32c)
 {

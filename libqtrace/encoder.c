@@ -1,0 +1,340 @@
+/*
+ * encoder.c - rows of one stream become the columns of a frame, one by one
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "encoder.h"
+
+#include "qtrace/error.h"
+
+/* The most that one row adds to a column. */
+#define BLOCK_BYTES 10  /* run, id */
+#define SHAPE_BYTES 18  /* run, mark, block, instruction, flags; the end of the row before */
+#define ADDRESS_BYTES 6 /* run, code */
+#define STARTED_BYTES 7 /* distance, number */
+
+/* Before the first block row, instructions are of an unknown block. */
+#define NO_BLOCK UINT32_MAX
+
+void qt_encoder_finish(struct qt_encoder *e)
+{
+    unsigned i;
+
+    qt_predictor_finish(&e->predictor);
+    for (i = 0; i < QT_COLUMNS; i++) {
+        qt_buf_finish(&e->column[i]);
+    }
+    *e = (struct qt_encoder){0};
+}
+
+int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t time)
+{
+    struct qt_predictor *p = &e->predictor;
+    unsigned i;
+
+    if (qt_predictor_begin(p, bits) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    for (i = 0; i < QT_COLUMNS; i++) {
+        e->column[i].len = 0;
+        e->column_rows[i] = 0;
+    }
+    e->rows = (struct qt_rows){
+        .node = p->node,
+        .entry = p->entry,
+        .next_entry = p->next_entry,
+        .toucher = p->toucher,
+        .recent = p->recent,
+        .bits = bits,
+        .next = &p->node[0].next,
+        .id = NO_BLOCK,
+        .length = QTRACE_MAX_BLOCK_INSNS,
+    };
+    e->fresh = 0;
+    e->partial_row = 0;
+    e->n_events = e->n_syscalls = 0;
+    e->lost = (struct qt_loss){0};
+    e->first_seq = seq;
+    e->first_time = time;
+    e->last = (struct qtrace_event){.seq = seq, .time = time};
+    return QTRACE_OK;
+}
+
+int qt_encoder_reserve(struct qt_encoder *e, size_t rows)
+{
+    static const struct {
+        uint8_t id, bytes;
+    } need[] = {
+        {QTRACE_COLUMN_BLOCK, BLOCK_BYTES},
+        {QTRACE_COLUMN_STARTED, STARTED_BYTES},
+        {QTRACE_COLUMN_ACCESS_SHAPE, SHAPE_BYTES},
+        {QTRACE_COLUMN_ACCESS_ADDRESS, ADDRESS_BYTES},
+        {QTRACE_COLUMN_ACCESS_LITERAL, QT_VARINT_MAX},
+    };
+    unsigned i;
+
+    /* one row more: the end of the frame */
+    for (i = 0; i < sizeof(need) / sizeof(need[0]); i++) {
+        if (qt_buf_reserve(&e->column[need[i].id], (rows + 1) * need[i].bytes) < 0) {
+            return QTRACE_E_NOMEM;
+        }
+    }
+    return QTRACE_OK;
+}
+
+/* Append to a column where there is room. */
+static void add(struct qt_encoder *e, unsigned column, uint64_t v)
+{
+    struct qt_buf *buf = &e->column[column];
+
+    buf->len = (size_t)(qt_put_varint(buf->data + buf->len, v) - buf->data);
+}
+
+/* ---- surprises ---- */
+
+uint32_t qt_encoder_block(struct qt_encoder *e, uint32_t run, uint32_t previous, uint32_t id,
+                          uint32_t length)
+{
+    struct qt_predictor *p = &e->predictor;
+    uint32_t usual = p->entry[previous].successor;
+
+    add(e, QTRACE_COLUMN_BLOCK, run);
+    if (p->entry[usual].id == id) {
+        add(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_SUCCESSOR);
+        return usual;
+    }
+    if (id == e->fresh + 1) {
+        add(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_NEXT);
+    } else {
+        add(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_FROM_FRESH + (uint64_t)qt_zigzag32(id - e->fresh));
+    }
+    e->fresh = id;
+    return qt_predictor_entry(p, id, length);
+}
+
+uint32_t qt_encoder_shape(struct qt_encoder *e, uint32_t run, uint32_t *next, uint32_t id,
+                          uint32_t key, uint64_t near)
+{
+    uint32_t node = qt_predictor_node(&e->predictor, id, key, near);
+    uint32_t insn = qt_word_access_insn(key & 0xffff);
+
+    add(e, QTRACE_COLUMN_ACCESS_SHAPE, run);
+    if (key & QT_KEY_FOREIGN) {
+        add(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_FOREIGN);
+        add(e, QTRACE_COLUMN_ACCESS_SHAPE, id);
+        add(e, QTRACE_COLUMN_ACCESS_SHAPE, insn);
+    } else {
+        add(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_INSN + insn);
+    }
+    add(e, QTRACE_COLUMN_ACCESS_SHAPE, qt_word_access_flags(key & 0xffff));
+    if (qt_can_learn(&e->predictor, next)) {
+        *next = node;
+    }
+    return node;
+}
+
+void qt_encoder_row_end(struct qt_encoder *e, uint32_t run, uint32_t *next)
+{
+    add(e, QTRACE_COLUMN_ACCESS_SHAPE, run);
+    add(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_END);
+    *next = 0;
+}
+
+bool qt_encoder_left(struct qt_encoder *e, uint32_t left)
+{
+    uint64_t *n = &e->column_rows[QTRACE_COLUMN_STARTED];
+    uint32_t row = e->rows.n_blocks - 1;
+
+    if (e->rows.n_blocks == 0 || left == 0 || left > e->rows.length ||
+        (*n > 0 && row == e->partial_row)) {
+        return false;
+    }
+    add(e, QTRACE_COLUMN_STARTED, row - e->partial_row);
+    add(e, QTRACE_COLUMN_STARTED, e->rows.length - left);
+    e->partial_row = row;
+    e->rows.n_insns -= left;
+    ++*n;
+    return true;
+}
+
+/* ---- events ---- */
+
+static bool event_is_valid(const struct qt_encoder *e, const struct qtrace_event *event)
+{
+    return event->kind >= QTRACE_EVENT_SYNC && event->kind <= QTRACE_EVENT_DISCON &&
+           event->n_args <= QTRACE_EVENT_ARGS && event->block_row >= e->last.block_row &&
+           event->access_row >= e->last.access_row && event->block_row <= e->rows.n_blocks &&
+           event->access_row <= e->rows.n_accesses &&
+           (e->n_events == 0 ? event->seq >= e->last.seq : event->seq > e->last.seq) &&
+           (event->kind != QTRACE_EVENT_LOST || (e->n_events == 0 && event->n_args >= 4));
+}
+
+int qt_encoder_event(struct qt_encoder *e, const struct qtrace_event *event)
+{
+    struct qt_buf *buf = &e->column[QTRACE_COLUMN_EVENT];
+    uint32_t k;
+
+    if (!event_is_valid(e, event) || e->n_events == QT_MAX_EVENTS) {
+        return QTRACE_E_INVALID;
+    }
+    if (qt_buf_reserve(buf, (6 + QTRACE_EVENT_ARGS) * QT_VARINT_MAX) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    add(e, QTRACE_COLUMN_EVENT, event->kind);
+    add(e, QTRACE_COLUMN_EVENT, event->block_row - e->last.block_row);
+    add(e, QTRACE_COLUMN_EVENT, event->access_row - e->last.access_row);
+    add(e, QTRACE_COLUMN_EVENT, event->seq - e->last.seq);
+    add(e, QTRACE_COLUMN_EVENT, qt_zigzag64(event->time - e->last.time));
+    add(e, QTRACE_COLUMN_EVENT, event->n_args);
+    for (k = 0; k < event->n_args; k++) {
+        add(e, QTRACE_COLUMN_EVENT, event->arg[k]);
+    }
+    e->last = *event;
+    e->n_events++;
+    e->n_syscalls += event->kind == QTRACE_EVENT_SYSCALL;
+    if (event->kind == QTRACE_EVENT_LOST) {
+        e->lost = (struct qt_loss){event->arg[0], event->arg[1], event->arg[2], event->arg[3]};
+    }
+    return QTRACE_OK;
+}
+
+/* ---- the end ---- */
+
+void qt_encoder_end(struct qt_encoder *e)
+{
+    struct qt_rows rows = qt_rows_load(e);
+    uint64_t *n = e->column_rows;
+
+    qt_rows_end_row(&rows, e);
+    rows.address = qt_put_varint(rows.address, rows.address_run);
+    qt_rows_store(e, &rows);
+    add(e, QTRACE_COLUMN_BLOCK, rows.block_run);
+    add(e, QTRACE_COLUMN_ACCESS_SHAPE, rows.shape_run);
+    n[QTRACE_COLUMN_BLOCK] = rows.n_blocks;
+    n[QTRACE_COLUMN_ACCESS_SHAPE] = rows.n_accesses;
+    n[QTRACE_COLUMN_ACCESS_ADDRESS] = rows.n_accesses;
+    n[QTRACE_COLUMN_ACCESS_LITERAL] = rows.n_literals;
+    n[QTRACE_COLUMN_EVENT] = e->n_events;
+    if (rows.n_blocks == 0) {
+        e->column[QTRACE_COLUMN_BLOCK].len = 0;
+    }
+    if (rows.n_accesses == 0) {
+        e->column[QTRACE_COLUMN_ACCESS_SHAPE].len = 0;
+        e->column[QTRACE_COLUMN_ACCESS_ADDRESS].len = 0;
+    }
+}
+
+/* ---- batches ---- */
+
+/* The accesses of a row, up to end; *foreign counts the foreign ones so far. */
+static const char *batch_accesses(struct qt_rows *r, struct qt_encoder *e,
+                                  const struct qtrace_batch *b, uint32_t end,
+                                  const struct qt_lengths *lengths, uint32_t *foreign)
+{
+    const struct qtrace_foreign *f;
+    uint32_t row = r->n_accesses, key;
+
+    if (end < row || end > b->n_accesses) {
+        return "the ends of accesses are out of order";
+    }
+    for (; row < end; row++) {
+        key = (uint32_t)(qt_word_insn(b->insn[row]) | qt_word_flags(b->flags[row]));
+        if (b->flags[row] & ~QT_ACCESS_FLAGS) {
+            return "an access has unknown flags";
+        }
+        if (b->insn[row] >= QTRACE_MAX_BLOCK_INSNS) {
+            return "an access has an instruction that its block has not";
+        }
+        if (!(b->flags[row] & QTRACE_ACCESS_FOREIGN)) {
+            if (!qt_rows_access(r, e, key, b->vaddr[row])) {
+                return "an access has an instruction that its block has not";
+            }
+            continue;
+        }
+        f = &b->foreign[*foreign];
+        if (*foreign == b->n_foreign || f->access_row != row ||
+            b->insn[row] >= qt_length(lengths, f->block)) {
+            return "foreign accesses and their rows disagree";
+        }
+        qt_rows_foreign(r, e, f->block, key, b->vaddr[row]);
+        ++*foreign;
+    }
+    return NULL;
+}
+
+static const char *batch_blocks(struct qt_encoder *e, const struct qtrace_batch *b,
+                                const struct qt_lengths *lengths)
+{
+    struct qt_rows rows = qt_rows_load(e);
+    uint32_t i, left, foreign = 0;
+    const char *why = batch_accesses(&rows, e, b, b->access_begin, lengths, &foreign);
+
+    for (i = 0; why == NULL && i < b->n_blocks; i++) {
+        if (!qt_rows_block(&rows, e, b->block[i], lengths)) {
+            return "a block is not defined";
+        }
+        left = rows.length - b->started[i];
+        if (left != 0) {
+            qt_rows_store(e, &rows);
+            if (!qt_encoder_left(e, left)) {
+                return "a block cannot have started so many instructions";
+            }
+            rows = qt_rows_load(e);
+        }
+        why = batch_accesses(&rows, e, b, b->access_end[i], lengths, &foreign);
+    }
+    qt_rows_store(e, &rows);
+    if (why == NULL && rows.n_accesses != b->n_accesses) {
+        why = "the ends of accesses are out of order";
+    } else if (why == NULL && foreign != b->n_foreign) {
+        why = "foreign accesses and their rows disagree";
+    }
+    return why;
+}
+
+static int batch_events(struct qt_encoder *e, const struct qtrace_batch *b)
+{
+    int ret = QTRACE_OK;
+    uint32_t i;
+
+    for (i = 0; ret == QTRACE_OK && i < b->n_events; i++) {
+        ret = qt_encoder_event(e, &b->event[i]);
+    }
+    return ret;
+}
+
+/* Tables for so many rows: most of them repeat others. */
+static unsigned table_bits(uint64_t rows)
+{
+    unsigned bits = QT_BITS_MIN;
+
+    while (bits < QT_BITS_MAX && rows >> (bits + 3) != 0) {
+        bits++;
+    }
+    return bits;
+}
+
+int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
+                     const struct qt_lengths *lengths, const char **why)
+{
+    const uint64_t rows = (uint64_t)batch->n_blocks + batch->n_accesses;
+    int ret;
+
+    if (rows > QT_MAX_ROWS || batch->n_events > QT_MAX_EVENTS) {
+        *why = "a batch has too many rows";
+        return QTRACE_E_INVALID;
+    }
+    *why = "out of memory";
+    if (qt_encoder_begin(e, table_bits(rows), batch->first_seq, batch->first_time) < 0 ||
+        qt_encoder_reserve(e, rows) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    *why = batch_blocks(e, batch, lengths);
+    if (*why != NULL) {
+        return QTRACE_E_INVALID;
+    }
+    ret = batch_events(e, batch);
+    *why = ret == QTRACE_E_INVALID ? "an event is wrong or out of order" : "out of memory";
+    qt_encoder_end(e);
+    return ret;
+}

@@ -1,0 +1,226 @@
+/*
+ * encoder.h - rows of one stream become the columns of a frame, one by one
+ *
+ * This is the hottest code of the recorder's thread. So the rows are inline functions on a
+ * struct qt_rows, which the caller keeps in a local variable: load it, add rows, store it.
+ * What was not predicted goes to functions of encoder.c. The rows come from the words of a
+ * ring (builder.c) or from the arrays of a batch (qt_encoder_batch).
+ *
+ * Callers are not trusted: what is not possible is refused and changes nothing.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef QT_ENCODER_H
+#define QT_ENCODER_H
+
+#include "columns.h"
+#include "predict.h"
+#include "words.h"
+
+struct qt_rows {
+    struct qt_node *node;
+    struct qt_entry *entry;
+    uint32_t *next_entry, *toucher;
+    uint64_t *recent;
+    unsigned bits;
+    uint32_t *next;   /* where the node of the next access of the row is expected */
+    uint32_t current; /* entry of the row's block */
+    uint32_t id, length;
+    uint32_t history;
+    uint32_t block_run, shape_run, address_run; /* predicted, not yet written */
+    uint32_t n_blocks, n_accesses, n_literals;
+    uint64_t n_insns;
+    uint8_t *address, *literal; /* end of these columns */
+};
+
+struct qt_encoder {
+    struct qt_rows rows;
+    struct qt_predictor predictor;
+    struct qt_buf column[QT_COLUMNS];
+    uint64_t column_rows[QT_COLUMNS];
+    uint32_t fresh;       /* the last block that was written out */
+    uint32_t partial_row; /* the last row of column started */
+    uint32_t n_events, n_syscalls;
+    struct qtrace_event last; /* before any: what the first one is measured from */
+    uint64_t first_seq, first_time;
+    struct qt_loss lost; /* before the frame, as its first event says */
+};
+
+void qt_encoder_finish(struct qt_encoder *encoder);
+
+/* Begin a frame with tables of 2^bits entries; seq and time in force at its first row. */
+int qt_encoder_begin(struct qt_encoder *encoder, unsigned bits, uint64_t seq, uint64_t time);
+
+/* Room for so many more block and access rows. Before qt_rows_load. */
+int qt_encoder_reserve(struct qt_encoder *encoder, size_t rows);
+
+/* After the last row of a frame: the columns are complete, a len of 0 means none. */
+void qt_encoder_end(struct qt_encoder *encoder);
+
+/* The whole of a batch as one frame, from beginning to end. QTRACE_E_INVALID: it is not what
+ * event.h says; *why tells. */
+int qt_encoder_batch(struct qt_encoder *encoder, const struct qtrace_batch *batch,
+                     const struct qt_lengths *lengths, const char **why);
+
+/* An event behind the rows so far. QTRACE_E_INVALID or QTRACE_E_NOMEM. The rows must have been
+ * stored. */
+int qt_encoder_event(struct qt_encoder *encoder, const struct qtrace_event *event);
+
+/* The last block row was left: so many of its instructions did not start. False: it has not
+ * so many, or that was said before, or there is no row. The rows must have been stored. */
+bool qt_encoder_left(struct qt_encoder *encoder, uint32_t left);
+
+/* Surprises. The first two return the entry and the node. */
+uint32_t qt_encoder_block(struct qt_encoder *encoder, uint32_t run, uint32_t previous,
+                          uint32_t id, uint32_t length);
+uint32_t qt_encoder_shape(struct qt_encoder *encoder, uint32_t run, uint32_t *next, uint32_t id,
+                          uint32_t key, uint64_t near);
+void qt_encoder_row_end(struct qt_encoder *encoder, uint32_t run, uint32_t *next);
+
+static inline struct qt_rows qt_rows_load(const struct qt_encoder *e)
+{
+    struct qt_rows r = e->rows;
+
+    r.address = e->column[QTRACE_COLUMN_ACCESS_ADDRESS].data +
+                e->column[QTRACE_COLUMN_ACCESS_ADDRESS].len;
+    r.literal = e->column[QTRACE_COLUMN_ACCESS_LITERAL].data +
+                e->column[QTRACE_COLUMN_ACCESS_LITERAL].len;
+    return r;
+}
+
+static inline void qt_rows_store(struct qt_encoder *e, const struct qt_rows *r)
+{
+    struct qt_buf *address = &e->column[QTRACE_COLUMN_ACCESS_ADDRESS];
+    struct qt_buf *literal = &e->column[QTRACE_COLUMN_ACCESS_LITERAL];
+
+    address->len = (size_t)(r->address - address->data);
+    literal->len = (size_t)(r->literal - literal->data);
+    e->rows = *r;
+}
+
+/* The row that began last has no more accesses. */
+static inline void qt_rows_end_row(struct qt_rows *r, struct qt_encoder *e)
+{
+    if (qt_likely(*r->next == 0)) {
+        r->shape_run++;
+    } else {
+        qt_encoder_row_end(e, r->shape_run, r->next);
+        r->shape_run = 0;
+    }
+}
+
+/* A block begins. False: it is not defined. */
+static inline bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
+                                 const struct qt_lengths *lengths)
+{
+    uint32_t *expected = &r->next_entry[r->history >> (32 - r->bits)], entry = *expected;
+
+    if (qt_likely(r->entry[entry].id == id)) {
+        qt_rows_end_row(r, e);
+        r->block_run++;
+    } else {
+        uint32_t length = qt_length(lengths, id);
+        if (qt_unlikely(length == 0)) {
+            return false;
+        }
+        qt_rows_end_row(r, e);
+        entry = qt_encoder_block(e, r->block_run, r->current, id, length);
+        r->block_run = 0;
+        *expected = entry;
+    }
+    r->entry[r->current].successor = entry;
+    r->current = entry;
+    r->id = id;
+    r->length = r->entry[entry].length;
+    r->history = qt_history(r->history, id);
+    r->next = &r->entry[entry].first;
+    r->n_blocks++;
+    r->n_insns += r->length;
+    return true;
+}
+
+static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_node *n,
+                                         uint32_t toucher, uint64_t address)
+{
+    uint64_t step[QT_STEPS];
+    uint32_t k;
+
+    qt_steps(n, r->recent, r->n_accesses, address, step);
+    for (k = 0; k < QT_STEPS && step[k] != n->step[k]; k++) {
+    }
+    if (k == QT_BY_PARTNER && r->node[n->partner].last != address) {
+        k = QT_PREDICTORS;
+    }
+    r->address = qt_put_varint(r->address, r->address_run);
+    r->address_run = 0;
+    if (k < QT_PREDICTORS) {
+        *r->address++ = (uint8_t)(QT_ADDRESS_BY + k);
+        n->favourite = k;
+    } else {
+        uint64_t own = qt_zigzag64(step[QT_BY_STRIDE]), near = qt_zigzag64(step[QT_BY_RECENT]);
+        /* the distance from its own last address is more regular, unless it is much longer */
+        bool from_near = near < own >> 4;
+        *r->address++ = from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN;
+        r->n_literals++;
+        r->literal = qt_put_varint_wide(r->literal, from_near ? near : own);
+        qt_find_partner(r->node, n, toucher, address);
+    }
+    memcpy(n->step, step, sizeof(n->step));
+}
+
+static inline void qt_rows_address(struct qt_rows *r, uint32_t node, uint64_t address)
+{
+    struct qt_node *n = &r->node[node];
+    uint32_t *toucher = &r->toucher[qt_address_hash(address, r->bits)];
+
+    if (qt_likely(qt_predict(r->node, n, r->recent, r->n_accesses) == address)) {
+        r->address_run++;
+    } else {
+        qt_rows_wrong_address(r, n, *toucher, address);
+    }
+    *toucher = node;
+    n->last = address;
+    r->recent[r->n_accesses++ % QT_RECENT] = address;
+}
+
+/* An access of the row's block; key: instruction and flags as in a word. False: the block has
+ * not that instruction. */
+static inline bool qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
+                                  uint64_t address)
+{
+    uint32_t node = *r->next;
+
+    if (qt_likely(r->node[node].key == key)) {
+        r->shape_run++;
+    } else {
+        if (qt_unlikely(qt_word_access_insn(key) >= r->length)) {
+            return false;
+        }
+        node = qt_encoder_shape(e, r->shape_run, r->next, r->id, key,
+                                qt_recent(r->recent, r->n_accesses, 1));
+        r->shape_run = 0;
+    }
+    r->next = &r->node[node].next;
+    qt_rows_address(r, node, address);
+    return true;
+}
+
+/* An access of another block, which is defined and has that instruction. */
+static inline void qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
+                                   uint32_t key, uint64_t address)
+{
+    uint32_t node = *r->next;
+
+    key |= QT_KEY_FOREIGN;
+    if (r->node[node].key == key && e->predictor.node_block[node] == id) {
+        r->shape_run++;
+    } else {
+        node = qt_encoder_shape(e, r->shape_run, r->next, id, key,
+                                qt_recent(r->recent, r->n_accesses, 1));
+        r->shape_run = 0;
+    }
+    r->next = &r->node[node].next;
+    qt_rows_address(r, node, address);
+}
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * predict.c - the tables of encoder and decoder
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "predict.h"
+
+#include <stdlib.h>
+
+#include "qtrace/error.h"
+
+void qt_predictor_finish(struct qt_predictor *p)
+{
+    free(p->node);
+    free(p->entry);
+    free(p->next_entry);
+    free(p->toucher);
+    free(p->node_block);
+    free(p->node_place);
+    free(p->entry_place);
+    *p = (struct qt_predictor){0};
+}
+
+static int allocate(struct qt_predictor *p, unsigned bits)
+{
+    const size_t n = (size_t)1 << bits;
+
+    qt_predictor_finish(p);
+    p->node = aligned_alloc(sizeof(*p->node), 2 * n * sizeof(*p->node));
+    p->entry = malloc(n * sizeof(*p->entry));
+    p->next_entry = malloc(n * sizeof(*p->next_entry));
+    p->toucher = malloc(n * sizeof(*p->toucher));
+    p->node_block = malloc(2 * n * sizeof(*p->node_block));
+    p->node_place = malloc(4 * n * sizeof(*p->node_place));
+    p->entry_place = malloc(2 * n * sizeof(*p->entry_place));
+    if (p->node == NULL || p->entry == NULL || p->next_entry == NULL || p->toucher == NULL ||
+        p->node_block == NULL || p->node_place == NULL || p->entry_place == NULL) {
+        qt_predictor_finish(p);
+        return QTRACE_E_NOMEM;
+    }
+    p->bits = bits;
+    return QTRACE_OK;
+}
+
+int qt_predictor_begin(struct qt_predictor *p, unsigned bits)
+{
+    const size_t n = (size_t)1 << bits;
+
+    if (p->bits != bits && allocate(p, bits) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    memset(p->next_entry, 0, n * sizeof(*p->next_entry));
+    memset(p->toucher, 0, n * sizeof(*p->toucher));
+    memset(p->node_place, 0, 4 * n * sizeof(*p->node_place));
+    memset(p->entry_place, 0, 2 * n * sizeof(*p->entry_place));
+    memset(p->recent, 0, sizeof(p->recent));
+    p->node[0] = (struct qt_node){.key = QT_KEY_NONE};
+    p->node_block[0] = UINT32_MAX;
+    p->entry[0] = (struct qt_entry){.id = UINT32_MAX};
+    p->n_nodes = p->n_entries = 1;
+    return QTRACE_OK;
+}
+
+uint32_t qt_predictor_entry(struct qt_predictor *p, uint32_t id, uint32_t length)
+{
+    const uint32_t mask = (2u << p->bits) - 1;
+    uint32_t i = id * 2654435761u >> (31 - p->bits);
+
+    for (; p->entry_place[i] != 0; i = (i + 1) & mask) {
+        if (p->entry[p->entry_place[i]].id == id) {
+            return p->entry_place[i];
+        }
+    }
+    if (p->n_entries == 1u << p->bits) {
+        p->entry[0].length = length;
+        return 0;
+    }
+    p->entry[p->n_entries] = (struct qt_entry){.id = id, .length = length};
+    return p->entry_place[i] = p->n_entries++;
+}
+
+uint32_t qt_predictor_node(struct qt_predictor *p, uint32_t id, uint32_t key, uint64_t near)
+{
+    const uint32_t mask = (4u << p->bits) - 1;
+    uint32_t i = (id * 2654435761u + key * 2246822519u) >> (30 - p->bits), n;
+
+    for (; (n = p->node_place[i]) != 0; i = (i + 1) & mask) {
+        if (p->node[n].key == key && p->node_block[n] == id) {
+            return n;
+        }
+    }
+    if (p->n_nodes == 2u << p->bits) {
+        return 0;
+    }
+    n = p->n_nodes++;
+    p->node[n] = (struct qt_node){.last = near, .key = key, .partner = n};
+    p->node_block[n] = id;
+    return p->node_place[i] = n;
+}
