@@ -98,7 +98,7 @@ compare() {
         diff "$tmp/witness" "$tmp/sums" | head -n 12
     else
         seen=$(grep -c '^vcpu' "$tmp/sums")
-        foreign=$("$qtrace_dump" "$tmp/run.qtr" | awk '$1 == "foreign" { n = $2 } END { print n + 0 }')
+        foreign=$(sed -n 's/^foreign=//p' "$tmp/err")
         if ((seen == vcpus)); then
             ok "$name: $(awk '/^vcpu/ { split($5, b, "="); n += b[2] } END { print n }' \
                 "$tmp/sums") blocks, $foreign foreign accesses"

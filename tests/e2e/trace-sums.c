@@ -57,6 +57,9 @@ static void add_event(struct sums *s, enum qtrace_event_kind kind)
     s->rets += kind == QTRACE_EVENT_SYSCALL_RET;
 }
 
+/* Accesses of blocks that QEMU ran for them alone: for those who want to know (stderr). */
+static uint64_t foreign;
+
 static uint64_t add_item(const struct qtrace_reader *reader, const struct qtrace_item *item)
 {
     struct sums *s = &sums[item->vcpu % N_VCPUS];
@@ -71,6 +74,7 @@ static uint64_t add_item(const struct qtrace_reader *reader, const struct qtrace
         }
         for (uint32_t i = item->access_begin; i < item->access_end; i++) {
             add_access(s, batch->vaddr[i], batch->flags[i]);
+            foreign += (batch->flags[i] & QTRACE_ACCESS_FOREIGN) != 0;
         }
     }
     return 0;
@@ -112,6 +116,7 @@ int main(int argc, char **argv)
     }
     print_sums();
     printf("translations=%" PRIu64 "\n", translations);
+    fprintf(stderr, "foreign=%" PRIu64 "\n", foreign);
     int status = qtrace_reader_status(reader);
     qtrace_merge_close(&merge);
     qtrace_reader_close(&reader);
