@@ -53,6 +53,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
     qt_facts_install(&qt_plugin.run, info);
     if (qt_plugin.options.disas) {
         qt_disas_init(info->target_name, qt_plugin.system);
+        qt_leave_init(info->target_name, qt_plugin.system);
     }
     if (!start(&qt_plugin.options)) {
         return 1;

@@ -130,7 +130,25 @@ static qemu_plugin_vcpu_udata_cb_t block_callback(void)
     return qt_plugin.careful ? qt_on_block_careful_counting : qt_on_block_counting;
 }
 
-static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n)
+#define NO_POINT -1
+
+/* What each instruction is to note of its block's progress: how many are behind it. Only those
+ * that can leave the block need to, and the one behind the last of them, where all of the block is
+ * as good as done. What counts instead must see every instruction. */
+static void choose_points(const struct qtrace_translation *t, int *left)
+{
+    int n = (int)t->n_insns, next = 0;
+    for (int i = 0; i < n; i++) {
+        bool point = qt_plugin.api < 3 || qt_can_leave(t->insn[i].disas);
+        left[i] = point ? n - 1 - i : NO_POINT;
+        next = point ? i + 1 : next;
+    }
+    if (next < n) {
+        left[next] = 0;
+    }
+}
+
+static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n, const int *left)
 {
     /* longer blocks are never executed for their memory callbacks alone */
     bool careful = qt_plugin.careful && n <= 2;
@@ -138,7 +156,9 @@ static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n)
                                          (void *)(uintptr_t)qt_word_block(id, n));
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        instrument_progress(insn, n - 1 - i);
+        if (left[i] != NO_POINT) {
+            instrument_progress(insn, left[i]);
+        }
         if (qt_plugin.options.mem) {
             qemu_plugin_register_vcpu_mem_cb(
                 insn, careful ? qt_on_access_careful : qt_plugin.on_access, QEMU_PLUGIN_CB_NO_REGS,
@@ -167,9 +187,11 @@ static void translate(struct qemu_plugin_tb *tb)
     if (!translation) {
         return;
     }
+    int left[QTRACE_MAX_BLOCK_INSNS];
+    choose_points(translation, left);
     uint32_t id = qt_recorder_define(qt_plugin.recorder, translation);
     if (id != UINT32_MAX) {
-        instrument(tb, id, n);
+        instrument(tb, id, n, left);
     }
 }
 
