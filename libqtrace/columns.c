@@ -341,8 +341,9 @@ static bool event_is_valid(const struct qtrace_batch *b, uint32_t i)
            (e->kind != QTRACE_EVENT_LOST || (i == 0 && e->n_args >= 4));
 }
 
+/* translation: the id of the last such event. */
 static bool decode_event(struct qt_cursor *c, struct qtrace_event *e,
-                         const struct qtrace_event *before)
+                         const struct qtrace_event *before, uint64_t *translation)
 {
     uint64_t kind, blocks, accesses, seq, time, n;
     uint32_t k;
@@ -366,6 +367,10 @@ static bool decode_event(struct qt_cursor *c, struct qtrace_event *e,
             return false;
         }
     }
+    if (e->kind == QTRACE_EVENT_TRANSLATION && n > 0) {
+        *translation += qt_unzigzag64(e->arg[0]);
+        e->arg[0] = *translation;
+    }
     return true;
 }
 
@@ -374,10 +379,11 @@ static const char *decode_events(struct qt_batch *b, const struct qt_column_byte
     struct qt_cursor c = column(bytes, QTRACE_COLUMN_EVENT);
     struct qtrace_event first = {.seq = b->batch.first_seq, .time = b->batch.first_time};
     const struct qtrace_event *before = &first;
+    uint64_t translation = 0;
     uint32_t i;
 
     for (i = 0; i < b->batch.n_events; i++) {
-        if (!decode_event(&c, &b->event[i], before) || !event_is_valid(&b->batch, i)) {
+        if (!decode_event(&c, &b->event[i], before, &translation) || !event_is_valid(&b->batch, i)) {
             return "column event is malformed";
         }
         before = &b->event[i];
@@ -425,6 +431,7 @@ bool qt_columns_first_event(const uint8_t *data, size_t size, struct qtrace_even
 {
     static const struct qtrace_event first;
     struct qt_cursor c = qt_cursor(data, size);
+    uint64_t translation = 0;
 
-    return decode_event(&c, event, &first);
+    return decode_event(&c, event, &first, &translation);
 }

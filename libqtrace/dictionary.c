@@ -1,8 +1,8 @@
 /*
- * dictionary.c - translations by id; their form in the file
+ * dictionary.c - translations by id, loaded from Definitions messages
  *
- * The Definitions message is packed and unpacked by hand: straight into the arena, without
- * an allocation per instruction, and bounded for hostile files.
+ * The message is unpacked by hand: straight into the arena, without an allocation per
+ * instruction, and bounded for hostile files.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -94,7 +94,6 @@ void qt_dictionary_finish(struct qt_dictionary *dictionary)
         free(dictionary->page[i]);
     }
     free(dictionary->page);
-    free(dictionary->symbol);
     qt_lengths_finish(&dictionary->lengths);
     arena_finish(&dictionary->arena);
     *dictionary = (struct qt_dictionary){0};
@@ -193,336 +192,247 @@ static bool next_field(struct qt_cursor *c, struct field *f)
     }
 }
 
-static int copy_string(struct qt_dictionary *d, struct qt_cursor bytes, const char **out)
-{
-    size_t n = qt_cursor_left(&bytes);
-    char *p;
+/* A message that is being loaded: its columns, and what instructions refer to. */
+struct loader {
+    struct qt_dictionary *d;
+    struct qt_cursor column[QT_DEF_FIELDS];
+    bool present[QT_DEF_FIELDS];
+    uint64_t first_id;
+    const char **name;
+    uint32_t n_names;
+    struct form *form;
+    uint32_t n_forms, next_form;
+    const uint8_t *data; /* of all forms */
+    const char *disas;
+    uint64_t end, bias;
+    uint32_t n_insns;
+};
 
-    if (memchr(bytes.p, '\0', n) != NULL) {
-        return QTRACE_E_DAMAGED;
-    }
-    p = arena_get(&d->arena, n + 1);
-    if (p == NULL) {
-        return QTRACE_E_NOMEM;
-    }
-    memcpy(p, bytes.p, n);
-    p[n] = '\0';
-    *out = p;
-    return QTRACE_OK;
-}
+struct form {
+    uint32_t data, disas; /* places */
+    uint8_t size, extra;
+};
 
-static int copy_data(struct qt_dictionary *d, struct qt_cursor bytes, struct qtrace_insn *insn)
-{
-    size_t n = qt_cursor_left(&bytes);
-    uint8_t *p;
-
-    if (n > QTRACE_MAX_INSN_BYTES) {
-        return QTRACE_E_DAMAGED;
-    }
-    p = arena_get(&d->arena, n);
-    if (p == NULL) {
-        return QTRACE_E_NOMEM;
-    }
-    memcpy(p, bytes.p, n);
-    insn->data = p;
-    insn->data_size = (uint16_t)n;
-    return QTRACE_OK;
-}
-
-static int load_insn_field(struct qt_dictionary *d, const struct field *f,
-                           struct qtrace_insn *insn, size_t n_symbols)
-{
-    switch (f->tag) {
-    case TAG(1, WIRE_VARINT):
-        insn->size = (uint16_t)f->value;
-        return f->value <= QTRACE_MAX_INSN_BYTES ? QTRACE_OK : QTRACE_E_DAMAGED;
-    case TAG(2, WIRE_BYTES):
-        return copy_data(d, f->bytes, insn);
-    case TAG(3, WIRE_VARINT):
-        insn->vaddr += qt_unzigzag64(f->value);
-        return QTRACE_OK;
-    case TAG(4, WIRE_BYTES):
-        return copy_string(d, f->bytes, &insn->disas);
-    case TAG(5, WIRE_VARINT):
-        if (f->value > n_symbols) {
-            return QTRACE_E_DAMAGED;
-        }
-        insn->symbol = f->value == 0 ? NULL : d->symbol[f->value - 1];
-        return QTRACE_OK;
-    case TAG(6, WIRE_VARINT):
-        insn->has_haddr = f->value != 0;
-        return QTRACE_OK;
-    case TAG(7, WIRE_VARINT):
-        insn->haddr = f->value;
-        return QTRACE_OK;
-    default:
-        return QTRACE_OK;
-    }
-}
-
-static int load_insn(struct qt_dictionary *d, struct qt_cursor c, struct qtrace_insn *insn,
-                     size_t n_symbols)
+static bool find_columns(struct loader *l, struct qt_cursor c)
 {
     struct field f;
-    int ret = QTRACE_OK;
-
-    while (ret == QTRACE_OK && c.p < c.end) {
-        ret = next_field(&c, &f) ? load_insn_field(d, &f, insn, n_symbols) : QTRACE_E_DAMAGED;
-    }
-    if (ret == QTRACE_OK && (insn->size == 0 || insn->data_size < insn->size)) {
-        ret = QTRACE_E_DAMAGED;
-    }
-    return ret;
-}
-
-/* Number of instructions and the block's address, which may stand anywhere. */
-static int survey(struct qt_cursor c, struct qtrace_translation *t)
-{
-    struct field f;
+    uint32_t number;
 
     while (c.p < c.end) {
         if (!next_field(&c, &f)) {
-            return QTRACE_E_DAMAGED;
+            return false;
         }
-        t->n_insns += f.tag == TAG(2, WIRE_BYTES);
-        t->vaddr = f.tag == TAG(1, WIRE_VARINT) ? f.value : t->vaddr;
+        number = f.tag >> 3;
+        if (f.tag == TAG(QT_DEF_FIRST_ID, WIRE_VARINT)) {
+            l->first_id = f.value;
+        } else if (number == QT_DEF_NAME && (f.tag & 7) == WIRE_BYTES) {
+            l->n_names++;
+        } else if (number > QT_DEF_FIRST_ID && number < QT_DEF_FIELDS) {
+            if ((f.tag & 7) != WIRE_BYTES || l->present[number]) {
+                return false;
+            }
+            l->column[number] = f.bytes;
+            l->present[number] = true;
+        }
     }
-    return t->n_insns == 0 || t->n_insns > QTRACE_MAX_BLOCK_INSNS ? QTRACE_E_DAMAGED
-                                                                  : QTRACE_OK;
+    return l->n_names <= QT_DEFINITIONS_INSNS;
 }
 
-static int load_translation(struct qt_dictionary *d, struct qt_cursor c, uint32_t id,
-                            size_t n_symbols)
+/* A copy in the arena, with a zero byte behind it. */
+static char *copy(struct qt_dictionary *d, struct qt_cursor bytes)
 {
-    struct qtrace_translation t = {.id = id};
-    struct qtrace_insn *insn;
-    struct field f;
-    uint64_t next;
-    uint32_t i = 0;
-    int ret = survey(c, &t);
+    size_t n = qt_cursor_left(&bytes);
+    char *p = arena_get(&d->arena, n + 1);
 
-    if (ret < 0) {
-        return ret;
+    if (p != NULL) {
+        if (n > 0) {
+            memcpy(p, bytes.p, n);
+        }
+        p[n] = '\0';
     }
-    insn = arena_get(&d->arena, t.n_insns * sizeof(*insn));
+    return p;
+}
+
+static int load_names(struct loader *l, struct qt_cursor c)
+{
+    struct field f;
+    uint32_t i = 0;
+
+    l->name = malloc((l->n_names + 1ull) * sizeof(*l->name));
+    if (l->name == NULL) {
+        return QTRACE_E_NOMEM;
+    }
+    while (i < l->n_names && next_field(&c, &f)) {
+        if (f.tag != TAG(QT_DEF_NAME, WIRE_BYTES)) {
+            continue;
+        }
+        l->name[i] = copy(l->d, f.bytes);
+        if (l->name[i] == NULL) {
+            return QTRACE_E_NOMEM;
+        }
+        if (strlen(l->name[i]) != qt_cursor_left(&f.bytes)) {
+            return QTRACE_E_DAMAGED;
+        }
+        i++;
+    }
+    return QTRACE_OK;
+}
+
+/* Where each form's bytes and text are. */
+static bool place_forms(struct loader *l)
+{
+    const struct qt_cursor *size = &l->column[QT_DEF_SIZE], *extra = &l->column[QT_DEF_EXTRA];
+    size_t data = 0, disas = 0, n_data = qt_cursor_left(&l->column[QT_DEF_DATA]);
+    size_t n_disas = qt_cursor_left(&l->column[QT_DEF_DISAS]);
+    uint32_t i;
+
+    for (i = 0; i < l->n_forms; i++) {
+        struct form *f = &l->form[i];
+
+        *f = (struct form){(uint32_t)data, (uint32_t)disas, size->p[i], 0};
+        f->extra = l->present[QT_DEF_EXTRA] ? extra->p[i] : 0;
+        if (f->size == 0 || f->size > QTRACE_MAX_INSN_BYTES ||
+            f->extra > QTRACE_MAX_INSN_BYTES - f->size ||
+            (size_t)f->size + f->extra > n_data - data || disas >= n_disas) {
+            return false;
+        }
+        data += (size_t)f->size + f->extra;
+        disas += strlen(l->disas + disas) + 1;
+    }
+    return data == n_data && disas == n_disas;
+}
+
+static int load_forms(struct loader *l)
+{
+    size_t n = qt_cursor_left(&l->column[QT_DEF_SIZE]);
+
+    if (n > QT_DEFINITIONS_INSNS ||
+        (l->present[QT_DEF_EXTRA] && qt_cursor_left(&l->column[QT_DEF_EXTRA]) != n)) {
+        return QTRACE_E_DAMAGED;
+    }
+    l->n_forms = (uint32_t)n;
+    l->form = malloc((n + 1) * sizeof(*l->form));
+    l->data = (const uint8_t *)copy(l->d, l->column[QT_DEF_DATA]);
+    l->disas = copy(l->d, l->column[QT_DEF_DISAS]);
+    if (l->form == NULL || l->data == NULL || l->disas == NULL) {
+        return QTRACE_E_NOMEM;
+    }
+    return place_forms(l) ? QTRACE_OK : QTRACE_E_DAMAGED;
+}
+
+/* The next number of a column; all are 0 if it is absent. */
+static bool next(struct loader *l, unsigned field, uint64_t max, uint64_t *value)
+{
+    *value = 0;
+    return !l->present[field] || qt_cursor_max(&l->column[field], value, max);
+}
+
+static bool load_insn(struct loader *l, struct qtrace_insn *insn, uint64_t expected)
+{
+    uint64_t form, skip, symbol, no_haddr, bias;
+    const struct form *f;
+
+    if (!l->present[QT_DEF_FORM] || !next(l, QT_DEF_FORM, l->next_form, &form) ||
+        !next(l, QT_DEF_SKIP, UINT64_MAX, &skip) ||
+        !next(l, QT_DEF_SYMBOL, l->n_names, &symbol) ||
+        !next(l, QT_DEF_NO_HADDR, 1, &no_haddr)) {
+        return false;
+    }
+    form = form == 0 ? ++l->next_form : form;
+    if (form > l->n_forms) {
+        return false;
+    }
+    f = &l->form[form - 1];
+    *insn = (struct qtrace_insn){
+        .vaddr = expected + qt_unzigzag64(skip),
+        .data = l->data + f->data,
+        .disas = l->disas[f->disas] == '\0' ? NULL : l->disas + f->disas,
+        .symbol = symbol == 0 ? NULL : l->name[symbol - 1],
+        .size = f->size,
+        .data_size = (uint16_t)(f->size + f->extra),
+        .has_haddr = !no_haddr,
+    };
+    if (insn->has_haddr) {
+        if (!l->present[QT_DEF_HADDR] || !next(l, QT_DEF_HADDR, UINT64_MAX, &bias)) {
+            return false;
+        }
+        l->bias += qt_unzigzag64(bias);
+        insn->haddr = insn->vaddr + l->bias;
+    }
+    return true;
+}
+
+static int load_translation(struct loader *l, uint32_t id)
+{
+    struct qtrace_insn known[QTRACE_MAX_BLOCK_INSNS], *insn = known;
+    struct qtrace_translation t = {.id = id};
+    bool is_new = qt_dictionary_get(l->d, id) == NULL;
+    uint64_t n, vaddr;
+    uint32_t i;
+
+    if (!l->present[QT_DEF_INSNS] || !next(l, QT_DEF_INSNS, QTRACE_MAX_BLOCK_INSNS, &n) ||
+        n == 0 || n > QT_DEFINITIONS_INSNS - l->n_insns || !l->present[QT_DEF_VADDR] ||
+        !next(l, QT_DEF_VADDR, UINT64_MAX, &vaddr)) {
+        return QTRACE_E_DAMAGED;
+    }
+    l->n_insns += (uint32_t)n;
+    t.n_insns = (uint32_t)n;
+    t.vaddr = l->end += qt_unzigzag64(vaddr);
+    if (is_new) {
+        t.insn = insn = arena_get(&l->d->arena, t.n_insns * sizeof(*insn));
+    }
     if (insn == NULL) {
         return QTRACE_E_NOMEM;
     }
-    next = t.vaddr;
-    while (c.p < c.end && next_field(&c, &f)) {
-        if (f.tag != TAG(2, WIRE_BYTES)) {
-            continue;
-        }
-        insn[i] = (struct qtrace_insn){.vaddr = next};
-        ret = load_insn(d, f.bytes, &insn[i], n_symbols);
-        if (ret < 0) {
-            return ret;
-        }
-        next = insn[i].vaddr + insn[i].size;
-        i++;
-    }
-    t.insn = insn;
-    return insert(d, &t);
-}
-
-/* Names come first: they may stand behind the translations that use them. */
-static int load_symbols(struct qt_dictionary *d, struct qt_cursor c, size_t *n)
-{
-    struct field f;
-    int ret;
-
-    for (*n = 0; c.p < c.end;) {
-        if (!next_field(&c, &f)) {
+    for (i = 0; i < t.n_insns; i++) {
+        if (!load_insn(l, &insn[i], l->end)) {
             return QTRACE_E_DAMAGED;
         }
-        if (f.tag != TAG(3, WIRE_BYTES)) {
-            continue;
-        }
-        if (qt_grow((void **)&d->symbol, &d->symbol_cap, *n + 1, sizeof(*d->symbol)) < 0) {
-            return QTRACE_E_NOMEM;
-        }
-        ret = copy_string(d, f.bytes, &d->symbol[*n]);
-        if (ret < 0) {
-            return ret;
-        }
-        ++*n;
+        l->end = insn[i].vaddr + insn[i].size;
     }
-    return QTRACE_OK;
+    return is_new ? insert(l->d, &t) : QTRACE_OK;
+}
+
+/* Is everything that the message holds used up? */
+static bool is_at_end(const struct loader *l)
+{
+    static const uint8_t walked[] = {QT_DEF_INSNS,  QT_DEF_VADDR, QT_DEF_FORM,    QT_DEF_SKIP,
+                                     QT_DEF_SYMBOL, QT_DEF_HADDR, QT_DEF_NO_HADDR};
+    size_t i;
+
+    for (i = 0; i < sizeof(walked); i++) {
+        if (qt_cursor_left(&l->column[walked[i]]) > 0) {
+            return false;
+        }
+    }
+    return l->next_form == l->n_forms;
+}
+
+static int load(struct loader *l, struct qt_cursor c, uint32_t first, uint64_t n)
+{
+    uint64_t i;
+    int ret;
+
+    if (!find_columns(l, c) || l->first_id != first) {
+        return QTRACE_E_DAMAGED;
+    }
+    ret = load_names(l, c);
+    if (ret == QTRACE_OK) {
+        ret = load_forms(l);
+    }
+    for (i = 0; ret == QTRACE_OK && i < n; i++) {
+        ret = load_translation(l, first + (uint32_t)i);
+    }
+    return ret == QTRACE_OK && !is_at_end(l) ? QTRACE_E_DAMAGED : ret;
 }
 
 int qt_dictionary_load(struct qt_dictionary *dictionary, const void *data, size_t size,
                        uint32_t first, uint64_t n)
 {
-    struct qt_cursor c = qt_cursor(data, size);
-    uint64_t first_id = 0, i = 0;
-    struct field f;
-    size_t n_symbols;
-    int ret = load_symbols(dictionary, c, &n_symbols);
+    struct loader l = {.d = dictionary};
+    int ret = load(&l, qt_cursor(data, size), first, n);
 
-    while (ret == QTRACE_OK && c.p < c.end) {
-        if (!next_field(&c, &f)) {
-            return QTRACE_E_DAMAGED;
-        }
-        first_id = f.tag == TAG(1, WIRE_VARINT) ? f.value : first_id;
-        if (f.tag != TAG(2, WIRE_BYTES)) {
-            continue;
-        }
-        if (i == n) {
-            return QTRACE_E_DAMAGED;
-        }
-        if (qt_dictionary_get(dictionary, first + (uint32_t)i) == NULL) {
-            ret = load_translation(dictionary, f.bytes, first + (uint32_t)i, n_symbols);
-        }
-        i++;
-    }
-    if (ret == QTRACE_OK && (i != n || first_id != first)) {
-        ret = QTRACE_E_DAMAGED;
-    }
-    return ret;
-}
-
-/* ---- packing ---- */
-
-#define SYMBOL_SLOTS 4096
-
-struct qt_symbol_slot {
-    size_t offset; /* of the name in the message */
-    uint32_t size;
-    uint32_t number; /* 0 = free */
-};
-
-void qt_definitions_finish(struct qt_definitions *definitions)
-{
-    qt_buf_finish(&definitions->message);
-    qt_buf_finish(&definitions->translation);
-    qt_buf_finish(&definitions->insn);
-    free(definitions->symbol);
-    *definitions = (struct qt_definitions){0};
-}
-
-static int put_field(struct qt_buf *buf, uint32_t tag, uint64_t value)
-{
-    int ret = qt_buf_reserve(buf, 2 * QT_VARINT_MAX);
-
-    if (ret == QTRACE_OK) {
-        uint8_t *p = buf->data + buf->len;
-
-        buf->len = (size_t)(qt_put_varint(qt_put_varint(p, tag), value) - buf->data);
-    }
-    return ret;
-}
-
-/* proto3 leaves out what is zero. */
-static int put_nonzero(struct qt_buf *buf, uint32_t tag, uint64_t value)
-{
-    return value == 0 ? QTRACE_OK : put_field(buf, tag, value);
-}
-
-static int put_bytes(struct qt_buf *buf, uint32_t tag, const void *data, size_t size)
-{
-    int ret = put_field(buf, tag, size);
-
-    return ret == QTRACE_OK ? qt_buf_append(buf, data, size) : ret;
-}
-
-int qt_definitions_begin(struct qt_definitions *definitions, uint64_t first)
-{
-    if (definitions->symbol == NULL) {
-        definitions->symbol = malloc(SYMBOL_SLOTS * sizeof(*definitions->symbol));
-        if (definitions->symbol == NULL) {
-            return QTRACE_E_NOMEM;
-        }
-    }
-    memset(definitions->symbol, 0, SYMBOL_SLOTS * sizeof(*definitions->symbol));
-    definitions->first = first;
-    definitions->n = 0;
-    definitions->n_symbols = 0;
-    definitions->message.len = 0;
-    return put_nonzero(&definitions->message, TAG(1, WIRE_VARINT), first);
-}
-
-static uint32_t hash(const char *p, size_t n)
-{
-    uint32_t h = 2166136261u;
-
-    for (; n > 0; n--) {
-        h = (h ^ (uint8_t)*p++) * 16777619u;
-    }
-    return h;
-}
-
-static int number_symbol(struct qt_definitions *d, const char *name, uint32_t *number)
-{
-    size_t n = strlen(name);
-    struct qt_symbol_slot *slot = &d->symbol[hash(name, n) % SYMBOL_SLOTS];
-    int ret;
-
-    if (slot->number == 0 || slot->size != n ||
-        memcmp(d->message.data + slot->offset, name, n) != 0) {
-        if (n > QT_DEFINITIONS_SPLIT) {
-            return QTRACE_E_INVALID;
-        }
-        ret = put_bytes(&d->message, TAG(3, WIRE_BYTES), name, n);
-        if (ret < 0) {
-            return ret;
-        }
-        *slot = (struct qt_symbol_slot){d->message.len - n, (uint32_t)n, ++d->n_symbols};
-    }
-    *number = slot->number;
-    return QTRACE_OK;
-}
-
-static int pack_insn(struct qt_definitions *d, const struct qtrace_insn *insn, uint64_t next)
-{
-    struct qt_buf *buf = &d->insn;
-    uint32_t symbol = 0;
-    bool bad = insn->size == 0 || insn->data_size < insn->size ||
-               insn->data_size > QTRACE_MAX_INSN_BYTES;
-    int ret = bad ? QTRACE_E_INVALID : QTRACE_OK;
-
-    buf->len = 0;
-    if (ret == QTRACE_OK && insn->symbol != NULL) {
-        ret = number_symbol(d, insn->symbol, &symbol);
-    }
-    if (ret < 0 || put_field(buf, TAG(1, WIRE_VARINT), insn->size) < 0 ||
-        put_bytes(buf, TAG(2, WIRE_BYTES), insn->data, insn->data_size) < 0 ||
-        put_nonzero(buf, TAG(3, WIRE_VARINT), qt_zigzag64(insn->vaddr - next)) < 0 ||
-        (insn->disas != NULL && *insn->disas != '\0' &&
-         put_bytes(buf, TAG(4, WIRE_BYTES), insn->disas, strlen(insn->disas)) < 0) ||
-        put_nonzero(buf, TAG(5, WIRE_VARINT), symbol) < 0 ||
-        put_nonzero(buf, TAG(6, WIRE_VARINT), insn->has_haddr) < 0 ||
-        (insn->has_haddr && put_nonzero(buf, TAG(7, WIRE_VARINT), insn->haddr) < 0)) {
-        return ret < 0 ? ret : QTRACE_E_NOMEM;
-    }
-    return put_bytes(&d->translation, TAG(2, WIRE_BYTES), buf->data, buf->len);
-}
-
-int qt_definitions_add(struct qt_definitions *definitions,
-                       const struct qtrace_translation *translation)
-{
-    struct qt_buf *buf = &definitions->translation;
-    uint64_t next = translation->vaddr;
-    uint32_t i;
-    int ret;
-
-    if (translation->n_insns == 0 || translation->n_insns > QTRACE_MAX_BLOCK_INSNS) {
-        return QTRACE_E_INVALID;
-    }
-    buf->len = 0;
-    ret = put_nonzero(buf, TAG(1, WIRE_VARINT), translation->vaddr);
-    for (i = 0; ret == QTRACE_OK && i < translation->n_insns; i++) {
-        ret = pack_insn(definitions, &translation->insn[i], next);
-        next = translation->insn[i].vaddr + translation->insn[i].size;
-    }
-    if (ret == QTRACE_OK &&
-        definitions->message.len + buf->len + QT_VARINT_MAX > QT_DEFINITIONS_MAX) {
-        ret = QTRACE_E_INVALID;
-    }
-    if (ret == QTRACE_OK) {
-        ret = put_bytes(&definitions->message, TAG(2, WIRE_BYTES), buf->data, buf->len);
-    }
-    if (ret == QTRACE_OK) {
-        definitions->n++;
-    }
+    free(l.name);
+    free(l.form);
     return ret;
 }

@@ -8,10 +8,32 @@
 
 #include "columns.h"
 
-/* Bytes of one Definitions message that a reader accepts, and at which a writer begins the
- * next one. */
+/* Limits of one Definitions message that a reader accepts, and what a writer begins the next one
+ * at. */
 #define QT_DEFINITIONS_MAX (16u << 20)
 #define QT_DEFINITIONS_SPLIT (4u << 20)
+#define QT_DEFINITIONS_INSNS (1u << 18)
+#define QT_DEFINITIONS_SPLIT_INSNS (QT_DEFINITIONS_INSNS - QTRACE_MAX_BLOCK_INSNS)
+
+/* Field numbers of the message. */
+enum {
+    QT_DEF_FIRST_ID = 1,
+    QT_DEF_INSNS,
+    QT_DEF_VADDR,
+    QT_DEF_FORM,
+    QT_DEF_SKIP,
+    QT_DEF_SYMBOL,
+    QT_DEF_HADDR,
+    QT_DEF_NO_HADDR,
+    QT_DEF_NAME,
+    QT_DEF_SIZE,
+    QT_DEF_EXTRA,
+    QT_DEF_DATA,
+    QT_DEF_DISAS,
+    QT_DEF_FIELDS,
+};
+#define QT_WIRE_VARINT 0
+#define QT_WIRE_BYTES 2
 
 /* Set the length of a translation. 0 or QTRACE_E_NOMEM. */
 int qt_lengths_set(struct qt_lengths *lengths, uint32_t id, uint16_t n_insns);
@@ -26,8 +48,6 @@ struct qt_dictionary {
     size_t n_pages;
     uint64_t end; /* all ids are below */
     struct qt_arena_chunk *arena;
-    const char **symbol; /* of the message that is being loaded */
-    size_t symbol_cap;
 };
 
 void qt_dictionary_finish(struct qt_dictionary *dictionary);
@@ -40,24 +60,8 @@ const struct qtrace_translation *qt_dictionary_get(const struct qt_dictionary *d
 bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, uint64_t n);
 
 /* Load a Definitions message that must define first .. first + n - 1. What is defined already
- * is kept. QTRACE_E_DAMAGED: malformed, but what came before that place is loaded. */
+ * is kept. QTRACE_E_DAMAGED: malformed. */
 int qt_dictionary_load(struct qt_dictionary *dictionary, const void *data, size_t size,
                        uint32_t first, uint64_t n);
-
-/* A Definitions message in the making. Zero it to begin with. */
-struct qt_definitions {
-    struct qt_buf message;
-    struct qt_buf translation, insn; /* scratch */
-    uint64_t first, n;
-    uint32_t n_symbols;
-    struct qt_symbol_slot *symbol; /* lossy: a collision writes a name twice */
-};
-
-void qt_definitions_finish(struct qt_definitions *definitions);
-int qt_definitions_begin(struct qt_definitions *definitions, uint64_t first);
-
-/* Add the translation with the id first + n. QTRACE_E_INVALID: out of the format's limits. */
-int qt_definitions_add(struct qt_definitions *definitions,
-                       const struct qtrace_translation *translation);
 
 #endif

@@ -51,6 +51,7 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
         .length = QTRACE_MAX_BLOCK_INSNS,
     };
     e->fresh = 0;
+    e->translation = 0;
     e->partial_row = 0;
     e->n_events = e->n_syscalls = 0;
     e->lost = (struct qt_loss){0};
@@ -187,7 +188,11 @@ int qt_encoder_event(struct qt_encoder *e, const struct qtrace_event *event)
     add(e, QTRACE_COLUMN_EVENT, qt_zigzag64(event->time - e->last.time));
     add(e, QTRACE_COLUMN_EVENT, event->n_args);
     for (k = 0; k < event->n_args; k++) {
-        add(e, QTRACE_COLUMN_EVENT, event->arg[k]);
+        bool is_id = event->kind == QTRACE_EVENT_TRANSLATION && k == 0;
+
+        add(e, QTRACE_COLUMN_EVENT,
+            is_id ? qt_zigzag64(event->arg[k] - e->translation) : event->arg[k]);
+        e->translation = is_id ? event->arg[k] : e->translation;
     }
     e->last = *event;
     e->n_events++;

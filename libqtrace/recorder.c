@@ -115,6 +115,7 @@ static void put_event(struct qt_producer *p, enum qtrace_event_kind kind, uint64
                       uint64_t time, unsigned n_args, const uint64_t *args)
 {
     uint64_t words[2 + QTRACE_EVENT_ARGS] = {seq, time};
+    p->time = time;
     if (n_args) {
         memcpy(words + 2, args, n_args * sizeof(*args));
     }
@@ -426,7 +427,8 @@ uint32_t qt_recorder_define(struct qt_recorder *r, struct qtrace_translation *de
             id = r->n_translations++;
             definition->id = id;
             seq = take_seq(r);
-            time = now(r);
+            /* in a stream the time of its last event is near enough: each chunk begins with one */
+            time = self ? self->time : now(r);
             *d = (struct definition){NULL, definition};
             *r->last = d;
             r->last = &d->next;

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dictionary.h"
+#include "definitions.h"
 #include "envelope.h"
 #include "frame.h"
 #include "io.h"
@@ -297,7 +297,7 @@ static int keep(struct qtrace_writer *w, const struct qt_frame *frame, struct qt
 
 static int flush_definitions(struct qtrace_writer *w, struct qtrace_error *err)
 {
-    const struct qt_definitions *d = &w->definitions;
+    struct qt_definitions *d = &w->definitions;
     struct qt_frame frame = {0};
     int ret;
 
@@ -308,8 +308,11 @@ static int flush_definitions(struct qtrace_writer *w, struct qtrace_error *err)
     frame.info.first_translation = d->first;
     frame.info.translations = d->n;
     w->coder.stored.len = 0;
-    ret = qt_frame_add_column(&w->coder, w->level, &frame, QTRACE_COLUMN_DEFINITIONS, d->n,
-                              d->message.data, d->message.len);
+    ret = qt_definitions_end(d);
+    if (ret == QTRACE_OK) {
+        ret = qt_frame_add_column(&w->coder, w->level, &frame, QTRACE_COLUMN_DEFINITIONS, d->n,
+                                  d->message.data, d->message.len);
+    }
     if (ret < 0) {
         return fail(w, err, ret, "definitions cannot be compressed");
     }
@@ -336,7 +339,7 @@ int qtrace_writer_define(struct qtrace_writer *writer,
                                 "translation %" PRIu32 " is not the next one",
                                 translation->id);
     }
-    if (d->n > 0 && d->message.len > QT_DEFINITIONS_SPLIT) {
+    if (d->n > 0 && qt_definitions_full(d)) {
         ret = flush_definitions(writer, err);
     }
     if (ret == QTRACE_OK && d->n == 0 && qt_definitions_begin(d, translation->id) < 0) {

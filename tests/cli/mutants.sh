@@ -114,10 +114,17 @@ mutant "seq without what was before" columns.c \
     's/\.seq = before->seq + seq,/.seq = seq,/' "$whole" columns.c
 mutant "time without its sign" columns.c \
     's/before->time + qt_unzigzag64(time)/before->time + time/' "$whole" columns.c
+mutant "ids of translations not summed" columns.c \
+    's/^        \*translation += qt_unzigzag64(e->arg\[0\]);/        *translation = qt_unzigzag64(e->arg[0]);/' \
+    "$whole" columns.c
 mutant "size of an instruction not skipped" dictionary.c \
-    's/next = insn\[i\]\.vaddr + insn\[i\]\.size;/next = insn[i].vaddr;/' "$whole" dictionary.c
+    's/l->end = insn\[i\]\.vaddr + insn\[i\]\.size;/l->end = insn[i].vaddr;/' "$whole" dictionary.c
 mutant "symbols all the first one" dictionary.c \
-    's/d->symbol\[f->value - 1\]/d->symbol[0]/' "$whole" dictionary.c
+    's/l->name\[symbol - 1\]/l->name[0]/' "$whole" dictionary.c
+mutant "forms compared without their text" definitions.c \
+    's/^           strcmp(.*disas, disas) == 0;/           true;/' "$whole" definitions.c
+mutant "host addresses without what was before" dictionary.c \
+    's/l->bias += qt_unzigzag64(bias);/l->bias = qt_unzigzag64(bias);/' "$whole" dictionary.c
 mutant "checksum of a column not looked at" reader.c \
     's/if (qt_crc32c(0, p, c->stored_size) != frame->crc\[i\])/if (false)/' "$flips" reader.c
 mutant "checksum of a message not looked at" envelope.c \
