@@ -32,81 +32,124 @@ static struct qt_cursor column(const struct qt_column_bytes *bytes, unsigned id)
     return qt_cursor(bytes->data[id], bytes->size[id]);
 }
 
+/* ---- tokens ---- */
+
+struct tokens {
+    struct qt_cursor c; /* behind the token */
+    unsigned kinds, kind;
+    uint64_t run; /* rows before the surprise */
+    bool last;    /* there is no token: no surprise any more */
+};
+
+static bool next_token(struct tokens *t)
+{
+    const unsigned runs = 256 / t->kinds;
+    unsigned byte;
+
+    t->last = t->c.p == t->c.end;
+    if (t->last) {
+        return true;
+    }
+    byte = *t->c.p++;
+    t->kind = byte / runs;
+    t->run = byte % runs;
+    if (t->run == runs - 1) {
+        if (!qt_cursor_max(&t->c, &t->run, QT_MAX_ROWS)) {
+            return false;
+        }
+        t->run += runs - 1;
+    }
+    return t->kind < t->kinds;
+}
+
+static bool first_token(struct tokens *t, const struct qt_column_bytes *bytes, unsigned id,
+                        unsigned kinds)
+{
+    *t = (struct tokens){.c = column(bytes, id), .kinds = kinds};
+    return next_token(t);
+}
+
+/* Is the next row as predicted? */
+static inline bool is_predicted(struct tokens *t)
+{
+    if (qt_likely(t->run > 0)) {
+        t->run--;
+        return true;
+    }
+    return t->last;
+}
+
 /* ---- blocks ---- */
 
 /* Where the decoder of blocks stands. */
 struct block_decoder {
     struct qt_predictor *p;
     const struct qt_lengths *lengths;
-    struct qt_cursor c;
+    struct tokens t;
     uint32_t current, fresh, history;
 };
 
-/* The entry of a block that was not predicted. 0 means one of many; false: malformed. */
+/* The entry of a block that was not predicted, 0 for one of many. false: malformed. */
 static bool surprise_block(struct block_decoder *d, uint32_t *id, uint32_t *entry)
 {
-    uint64_t mark;
+    uint64_t difference;
 
-    if (!qt_cursor_max(&d->c, &mark, QT_BLOCK_FROM_FRESH + (uint64_t)UINT32_MAX)) {
-        return false;
-    }
-    if (mark == QT_BLOCK_SUCCESSOR) {
+    if (d->t.kind == QT_BLOCK_SUCCESSOR) {
         *entry = d->p->entry[d->current].successor;
         *id = d->p->entry[*entry].id;
-        return *entry != 0;
+        return *entry != 0 && next_token(&d->t);
     }
-    if (mark == QT_BLOCK_NEXT) {
+    if (d->t.kind == QT_BLOCK_NEXT) {
         d->fresh++;
     } else {
-        d->fresh += qt_unzigzag32((uint32_t)(mark - QT_BLOCK_FROM_FRESH));
+        if (!qt_cursor_max(&d->t.c, &difference, UINT32_MAX)) {
+            return false;
+        }
+        d->fresh += qt_unzigzag32((uint32_t)difference);
     }
     *id = d->fresh;
     *entry = qt_predictor_entry(d->p, *id, qt_length(d->lengths, *id));
-    return true;
+    return next_token(&d->t);
+}
+
+/* Into row i. */
+static const char *decode_block(struct block_decoder *d, struct qt_batch *b, uint32_t i)
+{
+    struct qt_predictor *p = d->p;
+    uint32_t *expected = &p->next_entry[d->history >> (32 - p->bits)];
+    uint32_t entry = *expected, id = p->entry[entry].id;
+
+    if (is_predicted(&d->t) ? entry == 0 : !surprise_block(d, &id, &entry)) {
+        return "column block is malformed";
+    }
+    if (qt_unlikely(p->entry[entry].length == 0)) {
+        return "a block's definition is lost";
+    }
+    *expected = entry;
+    p->entry[d->current].successor = entry;
+    d->current = entry;
+    d->history = qt_history(d->history, id);
+    b->block[i] = id;
+    b->access_end[i] = entry; /* until the accesses are decoded */
+    b->started[i] = (uint16_t)p->entry[entry].length;
+    return NULL;
 }
 
 static const char *decode_blocks(struct qt_predictor *p, struct qt_batch *b,
                                  const struct qt_column_bytes *bytes,
                                  const struct qt_lengths *lengths)
 {
-    static const char *const malformed = "column block is malformed";
-    struct block_decoder d = {
-        .p = p, .lengths = lengths, .c = column(bytes, QTRACE_COLUMN_BLOCK)};
-    const uint32_t n = b->batch.n_blocks;
-    uint32_t i, id, entry, *expected;
-    uint64_t run;
+    struct block_decoder d = {.p = p, .lengths = lengths};
+    const char *why = NULL;
+    uint32_t i;
 
-    if (n > 0 && !qt_cursor_max(&d.c, &run, n)) {
-        return malformed;
+    if (!first_token(&d.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
+        return "column block is malformed";
     }
-    for (i = 0; i < n; i++) {
-        expected = &p->next_entry[d.history >> (32 - p->bits)];
-        if (qt_likely(run > 0)) {
-            run--;
-            entry = *expected;
-            id = p->entry[entry].id;
-            if (qt_unlikely(entry == 0)) {
-                return malformed;
-            }
-        } else if (surprise_block(&d, &id, &entry)) {
-            *expected = entry;
-            if (!qt_cursor_max(&d.c, &run, n - i - 1)) {
-                return malformed;
-            }
-        } else {
-            return malformed;
-        }
-        if (qt_unlikely(p->entry[entry].length == 0)) {
-            return "a block's definition is lost";
-        }
-        p->entry[d.current].successor = entry;
-        d.current = entry;
-        d.history = qt_history(d.history, id);
-        b->block[i] = id;
-        b->access_end[i] = entry; /* until the accesses are decoded */
-        b->started[i] = (uint16_t)p->entry[entry].length;
+    for (i = 0; why == NULL && i < b->batch.n_blocks; i++) {
+        why = decode_block(&d, b, i);
     }
-    return d.c.p == d.c.end && (n == 0 || run == 0) ? NULL : malformed;
+    return why != NULL || d.t.last ? why : "column block is malformed";
 }
 
 static const char *decode_started(struct qt_batch *b, const struct qt_column_bytes *bytes)
@@ -133,92 +176,117 @@ struct access_decoder {
     struct qt_predictor *p;
     struct qt_batch *b;
     const struct qt_lengths *lengths;
-    struct qt_cursor shape, address, literal;
-    uint64_t shape_run, address_run; /* predicted rows to come */
-    uint32_t *next;                  /* where the node of the next access is expected */
+    struct tokens shape, address;
+    struct qt_cursor literal;
+    uint32_t *next; /* where the node of the next access is expected */
     size_t cap_foreign;
     uint32_t row;
+    uint32_t size; /* log2, of the access before */
 };
 
-/* The node of an access that was not predicted; *last: the row ends instead. */
+/* The node of an access that was not predicted. */
+static bool surprise_access(struct access_decoder *d, uint32_t id, uint32_t length,
+                            uint32_t *node)
+{
+    uint64_t insn, block, flags;
+    uint32_t key = 0;
+
+    if (d->shape.kind == QT_SHAPE_FOREIGN) {
+        if (!qt_cursor_max(&d->shape.c, &block, UINT32_MAX)) {
+            return false;
+        }
+        id = (uint32_t)block;
+        key = QT_KEY_FOREIGN;
+        length = qt_length(d->lengths, id);
+    }
+    if (!qt_cursor_varint(&d->shape.c, &insn) || insn >= length ||
+        !qt_cursor_max(&d->shape.c, &flags, QT_ACCESS_FLAGS & ~QTRACE_ACCESS_FOREIGN)) {
+        return false;
+    }
+    key |= (uint32_t)(qt_word_insn((uint32_t)insn) | qt_word_flags((uint32_t)flags));
+    *node = qt_predictor_node(d->p, id, key, qt_recent(d->p->recent, d->row, 1));
+    if (*node == 0) {
+        d->p->node[0].key = key; /* for now; nobody expects node 0 */
+        d->p->node_block[0] = id;
+    }
+    return true;
+}
+
+/* What was not predicted: an access, or *last: the row ends instead. */
 static bool surprise_shape(struct access_decoder *d, uint32_t id, uint32_t length,
                            uint32_t *node, bool *last)
 {
-    uint64_t mark, insn, block, flags;
-    uint32_t key = 0;
-
-    if (!qt_cursor_max(&d->shape, &mark, QT_SHAPE_INSN + QTRACE_MAX_BLOCK_INSNS)) {
+    *last = d->shape.kind == QT_SHAPE_END;
+    *node = 0;
+    if (!*last && !surprise_access(d, id, length, node)) {
         return false;
-    }
-    *last = mark == QT_SHAPE_END;
-    if (*last) {
-        *node = 0;
-    } else {
-        insn = mark - QT_SHAPE_INSN;
-        if (mark == QT_SHAPE_FOREIGN) {
-            if (!qt_cursor_max(&d->shape, &block, UINT32_MAX) ||
-                !qt_cursor_max(&d->shape, &insn, QTRACE_MAX_BLOCK_INSNS)) {
-                return false;
-            }
-            id = (uint32_t)block;
-            key = QT_KEY_FOREIGN;
-            length = qt_length(d->lengths, id);
-        }
-        if (insn >= length ||
-            !qt_cursor_max(&d->shape, &flags, QT_ACCESS_FLAGS & ~QTRACE_ACCESS_FOREIGN)) {
-            return false;
-        }
-        key |= (uint32_t)(qt_word_insn((uint32_t)insn) | qt_word_flags((uint32_t)flags));
-        *node = qt_predictor_node(d->p, id, key, qt_recent(d->p->recent, d->row, 1));
-        if (*node == 0) {
-            d->p->node[0].key = key; /* for now; nobody expects node 0 */
-            d->p->node_block[0] = id;
-        }
     }
     if (qt_can_learn(d->p, d->next)) {
         *d->next = *node;
     }
-    return qt_cursor_max(&d->shape, &d->shape_run, QT_MAX_ROWS);
+    return next_token(&d->shape);
 }
 
-static bool wrong_address(struct access_decoder *d, struct qt_node *n, uint64_t *address)
+/* What predictor k says. */
+static uint64_t predict(const struct access_decoder *d, uint32_t node, uint64_t scaled,
+                        uint32_t k)
 {
     const struct qt_predictor *p = d->p;
-    uint64_t mark, delta, base;
+    struct qt_node n = p->node[node];
 
-    if (!qt_cursor_max(&d->address, &mark, QT_ADDRESS_BY + QT_PREDICTORS - 1)) {
-        return false;
+    switch (k) {
+    case QT_BY_SCALED:
+        return scaled + p->scaled[node];
+    case QT_BY_SEQUEL:
+        return *qt_sequel(p, node, n.last);
+    default:
+        n.favourite = k;
+        return qt_predict(p->node, &n, p->recent, d->row);
     }
-    if (mark >= QT_ADDRESS_BY) {
-        n->favourite = (uint32_t)mark - QT_ADDRESS_BY;
-        *address = qt_predict(p->node, n, p->recent, d->row);
+}
+
+static bool wrong_address(struct access_decoder *d, uint32_t node, uint64_t scaled,
+                          uint64_t *address)
+{
+    const struct qt_predictor *p = d->p;
+    struct qt_node *n = &p->node[node];
+    const unsigned kind = d->address.kind;
+    uint64_t delta, base;
+
+    if (kind >= QT_ADDRESS_BY) {
+        *address = predict(d, node, scaled, kind - QT_ADDRESS_BY);
+        if (kind != QT_ADDRESS_BY + QT_BY_SEQUEL) {
+            n->favourite = kind - QT_ADDRESS_BY;
+        }
     } else {
         if (!qt_cursor_varint(&d->literal, &delta)) {
             return false;
         }
-        base = mark == QT_ADDRESS_FROM_OWN ? n->last : qt_recent(p->recent, d->row, 1);
+        base = kind == QT_ADDRESS_FROM_OWN ? n->last : qt_recent(p->recent, d->row, 1);
         *address = base + qt_unzigzag64(delta);
         qt_find_partner(p->node, n, p->toucher[qt_address_hash(*address, p->bits)], *address);
     }
     qt_steps(n, p->recent, d->row, *address, n->step);
-    return qt_cursor_max(&d->address, &d->address_run, QT_MAX_ROWS);
+    p->scaled[node] = *address - scaled;
+    *qt_sequel(p, node, n->last) = *address;
+    return next_token(&d->address);
 }
 
-static bool decode_address(struct access_decoder *d, uint32_t node)
+static bool decode_address(struct access_decoder *d, uint32_t node, uint32_t size)
 {
     struct qt_predictor *p = d->p;
     struct qt_node *n = &p->node[node];
-    uint64_t address;
+    uint64_t scaled = qt_scaled(qt_recent(p->recent, d->row, 1), d->size, size), address;
 
-    if (qt_likely(d->address_run > 0)) {
-        d->address_run--;
-        address = qt_predict(p->node, n, p->recent, d->row);
-    } else if (!wrong_address(d, n, &address)) {
+    if (qt_likely(is_predicted(&d->address))) {
+        address = predict(d, node, scaled, n->favourite);
+    } else if (!wrong_address(d, node, scaled, &address)) {
         return false;
     }
     p->toucher[qt_address_hash(address, p->bits)] = node;
     n->last = address;
     p->recent[d->row % QT_RECENT] = address;
+    d->size = size;
     d->b->vaddr[d->row] = address;
     return true;
 }
@@ -252,7 +320,7 @@ static bool decode_access(struct access_decoder *d, uint32_t node)
     }
     b->insn[d->row] = (uint16_t)qt_word_access_insn(key & 0xffff);
     b->flags[d->row] = (uint8_t)flags;
-    if (!decode_address(d, node)) {
+    if (!decode_address(d, node, flags & QTRACE_ACCESS_SIZE)) {
         return false;
     }
     d->next = &d->p->node[node].next;
@@ -267,8 +335,7 @@ static bool decode_row(struct access_decoder *d, uint32_t id, uint32_t length)
     uint32_t node;
 
     while (!last) {
-        if (qt_likely(d->shape_run > 0)) {
-            d->shape_run--;
+        if (qt_likely(is_predicted(&d->shape))) {
             node = *d->next;
             last = node == 0;
         } else if (!surprise_shape(d, id, length, &node, &last)) {
@@ -287,9 +354,7 @@ static bool decode_rows(struct access_decoder *d)
     struct qt_predictor *p = d->p;
     uint32_t i;
 
-    if (!qt_cursor_max(&d->shape, &d->shape_run, QT_MAX_ROWS) ||
-        !qt_cursor_max(&d->address, &d->address_run, QT_MAX_ROWS) ||
-        !decode_row(d, UINT32_MAX, QTRACE_MAX_BLOCK_INSNS)) {
+    if (!decode_row(d, UINT32_MAX, QTRACE_MAX_BLOCK_INSNS)) {
         return false;
     }
     b->batch.access_begin = d->row;
@@ -300,8 +365,7 @@ static bool decode_rows(struct access_decoder *d)
         }
         b->access_end[i] = d->row;
     }
-    return d->row == b->batch.n_accesses && d->shape.p == d->shape.end && d->shape_run == 0 &&
-           d->address.p == d->address.end && d->address_run == 0 &&
+    return d->row == b->batch.n_accesses && d->shape.last && d->address.last &&
            d->literal.p == d->literal.end;
 }
 
@@ -313,8 +377,6 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_batch *b,
         .p = p,
         .b = b,
         .lengths = lengths,
-        .shape = column(bytes, QTRACE_COLUMN_ACCESS_SHAPE),
-        .address = column(bytes, QTRACE_COLUMN_ACCESS_ADDRESS),
         .literal = column(bytes, QTRACE_COLUMN_ACCESS_LITERAL),
         .next = &p->node[0].next,
     };
@@ -323,7 +385,12 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_batch *b,
         memset(b->access_end, 0, b->batch.n_blocks * sizeof(*b->access_end));
         return NULL;
     }
-    return decode_rows(&d) ? NULL : "columns access-shape, -address and -literal are malformed";
+    return first_token(&d.shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS) &&
+                   first_token(&d.address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS,
+                               QT_ADDRESS_KINDS) &&
+                   decode_rows(&d)
+               ? NULL
+               : "columns access-shape, -address and -literal are malformed";
 }
 
 /* ---- events ---- */

@@ -29,20 +29,40 @@ enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLA
 /* All flags of an access that have a meaning. */
 #define QT_ACCESS_FLAGS 0x7f
 
-/* After a run of predicted rows, what came instead. */
+/* Predicted columns consist of tokens: so many rows were as predicted, and what kind of surprise
+ * came then. Behind the last token all rows are as predicted. */
 enum {
-    QT_BLOCK_SUCCESSOR = 0,  /* the block that followed the row's block last time */
-    QT_BLOCK_NEXT = 1,       /* id of the last one written out, plus 1 */
-    QT_BLOCK_FROM_FRESH = 2, /* and above: plus a difference */
-
-    QT_SHAPE_END = 0, /* the row has no more accesses */
-    QT_SHAPE_FOREIGN = 1,
-    QT_SHAPE_INSN = 2, /* and above */
-
-    QT_ADDRESS_FROM_OWN = 0,    /* literal: distance from the node's last address */
-    QT_ADDRESS_FROM_RECENT = 1, /* literal: distance from the access before */
-    QT_ADDRESS_BY = 2,          /* and above: this predictor was right */
+    QT_BLOCK_SUCCESSOR, /* the block that followed the row's block last time */
+    QT_BLOCK_NEXT,      /* id of the last one written out, plus 1 */
+    QT_BLOCK_OTHER,     /* a difference to that one follows */
+    QT_BLOCK_KINDS,
 };
+enum {
+    QT_SHAPE_END,  /* the row has no more accesses */
+    QT_SHAPE_OWN,  /* instruction and flags follow */
+    QT_SHAPE_FOREIGN, /* block, instruction and flags follow */
+    QT_SHAPE_KINDS,
+};
+enum {
+    QT_ADDRESS_FROM_OWN,    /* literal: distance from the node's last address */
+    QT_ADDRESS_FROM_RECENT, /* literal: distance from the access before */
+    QT_ADDRESS_BY,          /* and above: this predictor was right */
+    QT_ADDRESS_KINDS = QT_ADDRESS_BY + QT_PREDICTORS,
+};
+
+#define QT_TOKEN_MAX 6 /* bytes */
+
+static inline uint8_t *qt_put_token(uint8_t *p, unsigned kinds, unsigned kind, uint32_t run)
+{
+    const unsigned runs = 256 / kinds;
+
+    if (qt_likely(run < runs - 1)) {
+        *p++ = (uint8_t)(kind * runs + run);
+        return p;
+    }
+    *p++ = (uint8_t)(kind * runs + runs - 1);
+    return qt_put_varint(p, run - (runs - 1));
+}
 
 /* Lengths of the translations, by pages so that sparse ids cost little. Pages never move. */
 #define QT_LENGTH_PAGE 512

@@ -8,9 +8,8 @@
 #include "qtrace/error.h"
 
 /* The most that one row adds to a column. */
-#define BLOCK_BYTES 10  /* run, id */
-#define SHAPE_BYTES 18  /* run, mark, block, instruction, flags; the end of the row before */
-#define ADDRESS_BYTES 6 /* run, code */
+#define BLOCK_BYTES (QT_TOKEN_MAX + 5)     /* id */
+#define SHAPE_BYTES (2 * QT_TOKEN_MAX + 8) /* block, instruction, flags; the end before */
 #define STARTED_BYTES 7 /* distance, number */
 
 /* Before the first block row, instructions are of an unknown block. */
@@ -69,7 +68,7 @@ int qt_encoder_reserve(struct qt_encoder *e, size_t rows)
         {QTRACE_COLUMN_BLOCK, BLOCK_BYTES},
         {QTRACE_COLUMN_STARTED, STARTED_BYTES},
         {QTRACE_COLUMN_ACCESS_SHAPE, SHAPE_BYTES},
-        {QTRACE_COLUMN_ACCESS_ADDRESS, ADDRESS_BYTES},
+        {QTRACE_COLUMN_ACCESS_ADDRESS, QT_TOKEN_MAX},
         {QTRACE_COLUMN_ACCESS_LITERAL, QT_VARINT_MAX},
     };
     unsigned i;
@@ -91,6 +90,14 @@ static void add(struct qt_encoder *e, unsigned column, uint64_t v)
     buf->len = (size_t)(qt_put_varint(buf->data + buf->len, v) - buf->data);
 }
 
+static void add_token(struct qt_encoder *e, unsigned column, unsigned kinds, unsigned kind,
+                      uint32_t run)
+{
+    struct qt_buf *buf = &e->column[column];
+
+    buf->len = (size_t)(qt_put_token(buf->data + buf->len, kinds, kind, run) - buf->data);
+}
+
 /* ---- surprises ---- */
 
 uint32_t qt_encoder_block(struct qt_encoder *e, uint32_t run, uint32_t previous, uint32_t id,
@@ -98,16 +105,16 @@ uint32_t qt_encoder_block(struct qt_encoder *e, uint32_t run, uint32_t previous,
 {
     struct qt_predictor *p = &e->predictor;
     uint32_t usual = p->entry[previous].successor;
+    unsigned kind = p->entry[usual].id == id ? QT_BLOCK_SUCCESSOR
+                    : id == e->fresh + 1     ? QT_BLOCK_NEXT
+                                             : QT_BLOCK_OTHER;
 
-    add(e, QTRACE_COLUMN_BLOCK, run);
-    if (p->entry[usual].id == id) {
-        add(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_SUCCESSOR);
+    add_token(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS, kind, run);
+    if (kind == QT_BLOCK_SUCCESSOR) {
         return usual;
     }
-    if (id == e->fresh + 1) {
-        add(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_NEXT);
-    } else {
-        add(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_FROM_FRESH + (uint64_t)qt_zigzag32(id - e->fresh));
+    if (kind == QT_BLOCK_OTHER) {
+        add(e, QTRACE_COLUMN_BLOCK, qt_zigzag32(id - e->fresh));
     }
     e->fresh = id;
     return qt_predictor_entry(p, id, length);
@@ -119,14 +126,14 @@ uint32_t qt_encoder_shape(struct qt_encoder *e, uint32_t run, uint32_t *next, ui
     uint32_t node = qt_predictor_node(&e->predictor, id, key, near);
     uint32_t insn = qt_word_access_insn(key & 0xffff);
 
-    add(e, QTRACE_COLUMN_ACCESS_SHAPE, run);
-    if (key & QT_KEY_FOREIGN) {
-        add(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_FOREIGN);
+    bool foreign = key & QT_KEY_FOREIGN;
+
+    add_token(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS,
+              foreign ? QT_SHAPE_FOREIGN : QT_SHAPE_OWN, run);
+    if (foreign) {
         add(e, QTRACE_COLUMN_ACCESS_SHAPE, id);
-        add(e, QTRACE_COLUMN_ACCESS_SHAPE, insn);
-    } else {
-        add(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_INSN + insn);
     }
+    add(e, QTRACE_COLUMN_ACCESS_SHAPE, insn);
     add(e, QTRACE_COLUMN_ACCESS_SHAPE, qt_word_access_flags(key & 0xffff));
     if (qt_can_learn(&e->predictor, next)) {
         *next = node;
@@ -136,8 +143,7 @@ uint32_t qt_encoder_shape(struct qt_encoder *e, uint32_t run, uint32_t *next, ui
 
 void qt_encoder_row_end(struct qt_encoder *e, uint32_t run, uint32_t *next)
 {
-    add(e, QTRACE_COLUMN_ACCESS_SHAPE, run);
-    add(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_END);
+    add_token(e, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS, QT_SHAPE_END, run);
     *next = 0;
 }
 
@@ -211,22 +217,12 @@ void qt_encoder_end(struct qt_encoder *e)
     uint64_t *n = e->column_rows;
 
     qt_rows_end_row(&rows, e);
-    rows.address = qt_put_varint(rows.address, rows.address_run);
     qt_rows_store(e, &rows);
-    add(e, QTRACE_COLUMN_BLOCK, rows.block_run);
-    add(e, QTRACE_COLUMN_ACCESS_SHAPE, rows.shape_run);
     n[QTRACE_COLUMN_BLOCK] = rows.n_blocks;
     n[QTRACE_COLUMN_ACCESS_SHAPE] = rows.n_accesses;
     n[QTRACE_COLUMN_ACCESS_ADDRESS] = rows.n_accesses;
     n[QTRACE_COLUMN_ACCESS_LITERAL] = rows.n_literals;
     n[QTRACE_COLUMN_EVENT] = e->n_events;
-    if (rows.n_blocks == 0) {
-        e->column[QTRACE_COLUMN_BLOCK].len = 0;
-    }
-    if (rows.n_accesses == 0) {
-        e->column[QTRACE_COLUMN_ACCESS_SHAPE].len = 0;
-        e->column[QTRACE_COLUMN_ACCESS_ADDRESS].len = 0;
-    }
 }
 
 /* ---- batches ---- */

@@ -29,6 +29,7 @@ struct qt_rows {
     uint32_t history;
     uint32_t block_run, shape_run, address_run; /* predicted, not yet written */
     uint32_t n_blocks, n_accesses, n_literals;
+    uint32_t size; /* log2, of the last access */
     uint64_t n_insns;
     uint8_t *address, *literal; /* end of these columns */
 };
@@ -140,46 +141,71 @@ static inline bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32
     return true;
 }
 
-static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_node *n,
-                                         uint32_t toucher, uint64_t address)
+/* Which predictor would have been right? QT_PREDICTORS: none. What they would need for it is
+ * learned. scaled: what that one builds on. */
+static inline uint32_t qt_rows_learn(struct qt_rows *r, const struct qt_predictor *p,
+                                     uint32_t node, uint64_t scaled, uint64_t address)
 {
-    uint64_t step[QT_STEPS];
+    struct qt_node *n = &r->node[node];
+    uint64_t step[QT_STEPS], *sequel = qt_sequel(p, node, n->last);
+    bool partner = r->node[n->partner].last == address;
+    bool same_scale = p->scaled[node] == address - scaled, same_sequel = *sequel == address;
     uint32_t k;
 
     qt_steps(n, r->recent, r->n_accesses, address, step);
     for (k = 0; k < QT_STEPS && step[k] != n->step[k]; k++) {
     }
-    if (k == QT_BY_PARTNER && r->node[n->partner].last != address) {
-        k = QT_PREDICTORS;
-    }
-    r->address = qt_put_varint(r->address, r->address_run);
-    r->address_run = 0;
-    if (k < QT_PREDICTORS) {
-        *r->address++ = (uint8_t)(QT_ADDRESS_BY + k);
-        n->favourite = k;
-    } else {
-        uint64_t own = qt_zigzag64(step[QT_BY_STRIDE]), near = qt_zigzag64(step[QT_BY_RECENT]);
-        /* the distance from its own last address is more regular, unless it is much longer */
-        bool from_near = near < own >> 4;
-        *r->address++ = from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN;
-        r->n_literals++;
-        r->literal = qt_put_varint_wide(r->literal, from_near ? near : own);
-        qt_find_partner(r->node, n, toucher, address);
-    }
     memcpy(n->step, step, sizeof(n->step));
+    p->scaled[node] = address - scaled;
+    *sequel = address;
+    return k < QT_STEPS ? k
+           : partner    ? QT_BY_PARTNER
+           : same_scale ? QT_BY_SCALED
+           : same_sequel ? QT_BY_SEQUEL
+                         : QT_PREDICTORS;
 }
 
-static inline void qt_rows_address(struct qt_rows *r, uint32_t node, uint64_t address)
+static inline void qt_rows_wrong_address(struct qt_rows *r, const struct qt_predictor *p,
+                                         uint32_t node, uint64_t scaled, uint64_t address)
 {
     struct qt_node *n = &r->node[node];
-    uint32_t *toucher = &r->toucher[qt_address_hash(address, r->bits)];
+    uint64_t recent = qt_recent(r->recent, r->n_accesses, 1);
+    uint32_t k = qt_rows_learn(r, p, node, scaled, address);
 
-    if (qt_likely(qt_predict(r->node, n, r->recent, r->n_accesses) == address)) {
+    uint32_t kind = QT_ADDRESS_BY + k;
+
+    if (k < QT_PREDICTORS) {
+        n->favourite = k == QT_BY_SEQUEL ? n->favourite : k;
+    } else {
+        uint64_t own = qt_zigzag64(address - n->last), near = qt_zigzag64(address - recent);
+        /* the distance from its own last address is more regular, unless it is much longer */
+        bool from_near = near < own >> 4;
+        kind = from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN;
+        r->n_literals++;
+        r->literal = qt_put_varint_wide(r->literal, from_near ? near : own);
+        qt_find_partner(r->node, n, r->toucher[qt_address_hash(address, r->bits)], address);
+    }
+    r->address = qt_put_token(r->address, QT_ADDRESS_KINDS, kind, r->address_run);
+    r->address_run = 0;
+}
+
+static inline void qt_rows_address(struct qt_rows *r, const struct qt_predictor *p,
+                                   uint32_t node, uint32_t key, uint64_t address)
+{
+    struct qt_node *n = &r->node[node];
+    uint32_t size = key >> 1 & QTRACE_ACCESS_SIZE;
+    uint64_t scaled = qt_scaled(qt_recent(r->recent, r->n_accesses, 1), r->size, size);
+    uint64_t guess = qt_unlikely(n->favourite == QT_BY_SCALED)
+                         ? scaled + p->scaled[node]
+                         : qt_predict(r->node, n, r->recent, r->n_accesses);
+
+    if (qt_likely(guess == address)) {
         r->address_run++;
     } else {
-        qt_rows_wrong_address(r, n, *toucher, address);
+        qt_rows_wrong_address(r, p, node, scaled, address);
     }
-    *toucher = node;
+    r->toucher[qt_address_hash(address, r->bits)] = node;
+    r->size = size;
     n->last = address;
     r->recent[r->n_accesses++ % QT_RECENT] = address;
 }
@@ -202,7 +228,7 @@ static inline bool qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint3
         r->shape_run = 0;
     }
     r->next = &r->node[node].next;
-    qt_rows_address(r, node, address);
+    qt_rows_address(r, &e->predictor, node, key, address);
     return true;
 }
 
@@ -221,7 +247,7 @@ static inline void qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, uint
         r->shape_run = 0;
     }
     r->next = &r->node[node].next;
-    qt_rows_address(r, node, address);
+    qt_rows_address(r, &e->predictor, node, key, address);
 }
 
 #endif

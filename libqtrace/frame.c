@@ -293,7 +293,7 @@ static uint64_t rows_wanted(const struct qtrace_frame_info *f, unsigned id, uint
 {
     switch (id) {
     case QTRACE_COLUMN_BLOCK:
-        return f->blocks;
+        return rows == 0 ? 0 : f->blocks; /* absent: all as predicted */
     case QTRACE_COLUMN_STARTED:
         return rows <= f->blocks ? rows : f->blocks;
     case QTRACE_COLUMN_ACCESS_LITERAL:
@@ -301,7 +301,7 @@ static uint64_t rows_wanted(const struct qtrace_frame_info *f, unsigned id, uint
     case QTRACE_COLUMN_EVENT:
         return f->events;
     default:
-        return f->accesses;
+        return rows == 0 ? 0 : f->accesses;
     }
 }
 

@@ -15,6 +15,8 @@ void qt_predictor_finish(struct qt_predictor *p)
     free(p->entry);
     free(p->next_entry);
     free(p->toucher);
+    free(p->sequel);
+    free(p->scaled);
     free(p->node_block);
     free(p->node_place);
     free(p->entry_place);
@@ -30,11 +32,14 @@ static int allocate(struct qt_predictor *p, unsigned bits)
     p->entry = malloc(n * sizeof(*p->entry));
     p->next_entry = malloc(n * sizeof(*p->next_entry));
     p->toucher = malloc(n * sizeof(*p->toucher));
+    p->sequel = malloc(n * sizeof(*p->sequel));
+    p->scaled = malloc(2 * n * sizeof(*p->scaled));
     p->node_block = malloc(2 * n * sizeof(*p->node_block));
     p->node_place = malloc(4 * n * sizeof(*p->node_place));
     p->entry_place = malloc(2 * n * sizeof(*p->entry_place));
     if (p->node == NULL || p->entry == NULL || p->next_entry == NULL || p->toucher == NULL ||
-        p->node_block == NULL || p->node_place == NULL || p->entry_place == NULL) {
+        p->sequel == NULL || p->scaled == NULL || p->node_block == NULL ||
+        p->node_place == NULL || p->entry_place == NULL) {
         qt_predictor_finish(p);
         return QTRACE_E_NOMEM;
     }
@@ -51,11 +56,13 @@ int qt_predictor_begin(struct qt_predictor *p, unsigned bits)
     }
     memset(p->next_entry, 0, n * sizeof(*p->next_entry));
     memset(p->toucher, 0, n * sizeof(*p->toucher));
+    memset(p->sequel, 0, n * sizeof(*p->sequel));
     memset(p->node_place, 0, 4 * n * sizeof(*p->node_place));
     memset(p->entry_place, 0, 2 * n * sizeof(*p->entry_place));
     memset(p->recent, 0, sizeof(p->recent));
     p->node[0] = (struct qt_node){.key = QT_KEY_NONE};
     p->node_block[0] = UINT32_MAX;
+    p->scaled[0] = 0;
     p->entry[0] = (struct qt_entry){.id = UINT32_MAX};
     p->n_nodes = p->n_entries = 1;
     return QTRACE_OK;
@@ -95,5 +102,6 @@ uint32_t qt_predictor_node(struct qt_predictor *p, uint32_t id, uint32_t key, ui
     n = p->n_nodes++;
     p->node[n] = (struct qt_node){.last = near, .key = key, .partner = n};
     p->node_block[n] = id;
+    p->scaled[n] = 0;
     return p->node_place[i] = n;
 }

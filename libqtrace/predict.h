@@ -24,7 +24,9 @@ enum {
     QT_BY_STRIDE = 0,   /* this node's last address, plus a step */
     QT_BY_RECENT = 1,   /* 1 .. 4: the k-th last address of the stream, plus a step */
     QT_BY_PARTNER = 5,  /* the last address of another node */
-    QT_PREDICTORS = 6,
+    QT_BY_SCALED = 6,   /* the last address of the stream in units of another size, plus a step */
+    QT_BY_SEQUEL = 7,   /* what followed the node's last address before; never a favourite */
+    QT_PREDICTORS = 8,
 };
 #define QT_STEPS QT_BY_PARTNER
 
@@ -60,6 +62,8 @@ struct qt_predictor {
     struct qt_entry *entry;  /* 1 << bits */
     uint32_t *next_entry;    /* 1 << bits: what followed, by the history of blocks */
     uint32_t *toucher;       /* 1 << bits: node that touched an address last, by its hash */
+    uint64_t *sequel;        /* 1 << bits: address after another, by node and address */
+    uint64_t *scaled;        /* 2 << bits: step of QT_BY_SCALED of each node */
     uint32_t *node_block;    /* 2 << bits: block of each node */
     uint32_t *node_place;    /* 4 << bits: nodes by block and key */
     uint32_t *entry_place;   /* 2 << bits: entries by id */
@@ -99,6 +103,20 @@ static inline uint64_t qt_recent(const uint64_t *recent, uint32_t row, uint32_t 
     return recent[(row - k) % QT_RECENT];
 }
 
+/* The stream's last address, counted in units of its own access, in units of this one: indices
+ * of arrays whose elements have different sizes. Sizes are log2. */
+static inline uint64_t qt_scaled(uint64_t recent, unsigned size_before, unsigned size)
+{
+    return recent << size >> size_before;
+}
+
+/* Where the sequel of a node's last address is noted. */
+static inline uint64_t *qt_sequel(const struct qt_predictor *p, uint32_t node, uint64_t last)
+{
+    return &p->sequel[qt_address_hash(last + node * 0x9e3779b1ull, p->bits)];
+}
+
+/* All predictors but the scaled one and the sequel. */
 static inline uint64_t qt_predict(const struct qt_node *nodes, const struct qt_node *n,
                                   const uint64_t *recent, uint32_t row)
 {

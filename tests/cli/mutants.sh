@@ -74,12 +74,12 @@ mutant "shift of varints" bytes.c 's/shift += 7/shift += 8/' "$whole" bytes.c
 mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0x3f003f003f003f00u) << 1/' \
     "$whole" encoder.c
 mutant "history only when decoding" columns.c \
-    's/d.history = qt_history(d.history, id);/d.history = qt_history(d.history, id + 1);/' \
+    's/d->history = qt_history(d->history, id);/d->history = qt_history(d->history, id + 1);/' \
     "$whole" columns.c
 mutant "successor not learned" columns.c \
-    's/^        p->entry\[d.current\].successor = entry;//' "$whole" columns.c
+    's/^    p->entry\[d->current\].successor = entry;//' "$whole" columns.c
 mutant "block behind the last literal off by one" encoder.c \
-    's/if (id == e->fresh + 1)/if (id == e->fresh + 2)/' "$whole" encoder.c
+    's/id == e->fresh + 1 /id == e->fresh + 2 /' "$whole" encoder.c
 mutant "rows of partial blocks off by one" encoder.c \
     's/QTRACE_COLUMN_STARTED, row - e->partial_row)/QTRACE_COLUMN_STARTED, row - e->partial_row + 1)/' \
     "$whole" encoder.c
@@ -97,18 +97,24 @@ mutant "forgotten bit of flags" columns.c \
 mutant "foreign blocks are one's own" columns.c \
     's/!add_foreign(d, d->p->node_block\[node\])/!add_foreign(d, d->p->node_block[node] \& ~1u)/' \
     "$whole" columns.c
-mutant "favourite not changed" encoder.h 's/^        n->favourite = k;//' "$whole" encoder.c
+mutant "favourite not changed" encoder.h 's/^        n->favourite = k == .*;//' "$whole" encoder.c
+mutant "favourite changed to a sequel" columns.c \
+    's/if (kind != QT_ADDRESS_BY + QT_BY_SEQUEL)/if (true)/' "$whole" columns.c
+mutant "sequel not noted" columns.c 's/^    \*qt_sequel(p, node, n->last) = \*address;//' \
+    "$whole" columns.c
+mutant "scale by one's own size" columns.c 's/^    d->size = size;//' "$whole" columns.c
+mutant "long run one off" columns.c 's/t->run += runs - 1;/t->run += runs;/' "$whole" columns.c
 mutant "steps not learned" columns.c \
     's/^    qt_steps(n, p->recent, d->row, \*address, n->step);//' "$whole" columns.c
 mutant "partner forgotten" encoder.h \
-    's/^        qt_find_partner(r->node, n, toucher, address);//' "$whole" encoder.c
+    's/^        qt_find_partner(r->node, n, .*//' "$whole" encoder.c
 mutant "toucher not noted" columns.c \
     's/^    p->toucher\[qt_address_hash(address, p->bits)\] = node;//' "$whole" columns.c
 mutant "recent addresses one off" predict.h \
     's/return recent\[(row - k) % QT_RECENT\];/return recent[(row - k + 1) % QT_RECENT];/' \
     "$whole" encoder.c
 mutant "literal from the wrong base" encoder.h \
-    's/from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN/QT_ADDRESS_FROM_OWN/' \
+    's/kind = from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN/kind = QT_ADDRESS_FROM_OWN/' \
     "$whole" encoder.c
 mutant "seq without what was before" columns.c \
     's/\.seq = before->seq + seq,/.seq = seq,/' "$whole" columns.c

@@ -165,6 +165,12 @@ static uint64_t habitual_address(const struct qt_batch *b, uint32_t row, uint32_
     if (kind == 5) {
         return walk[(id * 11 + insn + 1) % 64]; /* where another one has been */
     }
+    if (kind == 6 && row >= 1) { /* the same index in an array of larger elements */
+        return (b->vaddr[row - 1] << (b->flags[row] & 7) >> (b->flags[row - 1] & 7)) + 64;
+    }
+    if (kind == 7) { /* round and round */
+        return (walk[place] = walk[place] * 5 % 31 + 1);
+    }
     return walk[place] += 1 + id * 16;
 }
 
@@ -846,11 +852,11 @@ Test(format, vector)
     CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
     CHECK(e.predictor.bits == 8);
     compare_column(&e, QTRACE_COLUMN_BLOCK,
-                   "00 10 00 01 00 03 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02");
+                   "aa 0e 55 aa 01 00 00 00 00 00 00 00");
     compare_column(&e, QTRACE_COLUMN_STARTED, "0b 01");
-    compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE, "01 03 03 00 06 23 01 04 02 1a");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE, "56 01 03 55 04 23 56 02 02");
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS,
-                   "00 00 00 00 00 00 00 00 00 00 00 00 02 01 02 03 06");
+                   "00 00 00 00 00 00 1b 4d");
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL,
                    "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08");
     qt_encoder_finish(&e);
