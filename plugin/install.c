@@ -51,9 +51,9 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
         qt_plugin.api < 2 && info->system_emulation && info->system.max_vcpus > 1;
     qt_plugin.on_access = qt_choose_access();
     qt_facts_install(&qt_plugin.run, info);
+    qt_leave_init(info->target_name, qt_plugin.system);
     if (qt_plugin.options.disas) {
         qt_disas_init(info->target_name, qt_plugin.system);
-        qt_leave_init(info->target_name, qt_plugin.system);
     }
     if (!start(&qt_plugin.options)) {
         return 1;

@@ -67,9 +67,9 @@ void qt_facts_guest(struct qtrace_run *run);
 void qt_disas_init(const char *target, bool system);
 char *qt_disas(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t size);
 
-/* Can the instruction with this disassembly (NULL = unknown) leave its block before the end? */
+/* Can this instruction leave its block before the end? */
 void qt_leave_init(const char *target, bool system);
-bool qt_can_leave(const char *disas);
+bool qt_can_leave(const uint8_t *bytes, size_t size);
 
 /* The translation callback in both dialects. */
 void qt_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);

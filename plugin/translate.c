@@ -139,7 +139,7 @@ static void choose_points(const struct qtrace_translation *t, int *left)
 {
     int n = (int)t->n_insns, next = 0;
     for (int i = 0; i < n; i++) {
-        bool point = qt_plugin.api < 3 || qt_can_leave(t->insn[i].disas);
+        bool point = qt_plugin.api < 3 || qt_can_leave(t->insn[i].data, t->insn[i].size);
         left[i] = point ? n - 1 - i : NO_POINT;
         next = point ? i + 1 : next;
     }
