@@ -57,6 +57,8 @@ struct qt_recorder {
     struct qtrace_run run;
     bool run_written;
     const char *reason;
+    void (*disas)(const struct qtrace_insn *insn, char *text);
+    char text[QTRACE_MAX_BLOCK_INSNS][QT_TEXT_MAX];
 };
 
 static __thread struct qt_producer *self;
@@ -497,6 +499,18 @@ static int emit(void *sink, const struct qt_builder *builder)
     return note(r, result, &err);
 }
 
+/* Texts that the vCPU's thread left to us. They live until the next call. */
+static void add_texts(struct qt_recorder *r, struct qtrace_translation *t)
+{
+    struct qtrace_insn *insn = (struct qtrace_insn *)t->insn; /* of one piece with t */
+    for (uint32_t i = 0; r->disas && i < t->n_insns; i++) {
+        if (!insn[i].disas) {
+            r->disas(&insn[i], r->text[i]);
+            insn[i].disas = r->text[i];
+        }
+    }
+}
+
 /* Everything that was defined before the words that will be looked at next. */
 static void take_definitions(struct qt_recorder *r)
 {
@@ -510,6 +524,7 @@ static void take_definitions(struct qt_recorder *r)
         struct definition *d = list;
         struct qtrace_error err = {0};
         list = d->next;
+        add_texts(r, d->translation);
         note(r, qtrace_writer_define(r->writer, d->translation, &err), &err);
         r->summary.translations++;
         free(d->translation);
@@ -749,6 +764,7 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->user = options->user;
     r->drop = options->drop;
     r->wait_ms = options->wait_ms;
+    r->disas = options->disas;
     r->last = &r->first;
     int result = start_thread(r, err);
     if (result != QTRACE_OK) {

@@ -26,6 +26,8 @@
 
 struct qt_recorder;
 
+#define QT_TEXT_MAX 256 /* bytes of a disassembly that is made later */
+
 struct qt_recorder_options {
     const char *path; /* absolute */
     struct qtrace_writer_options writer;
@@ -34,6 +36,9 @@ struct qt_recorder_options {
     bool user;          /* how addresses stand in words, see words.h */
     bool drop;          /* when a ring is full: count a loss at once instead of waiting */
     unsigned wait_ms;   /* longest wait for a full ring */
+    /* Makes the disassembly of instructions that come without (NULL), on the recorder's thread;
+     * text has room for QT_TEXT_MAX bytes. NULL: they have none. */
+    void (*disas)(const struct qtrace_insn *insn, char *text);
 };
 
 /* Hot words first; one cache line. */

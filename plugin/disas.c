@@ -4,8 +4,9 @@
  * QEMU opens its disassembler, the library capstone, anew for each instruction, which takes ten
  * times as long as the disassembling: on programs with much code it is most of what recording
  * costs. In user mode, for targets with one instruction set, we ask the same library (the one
- * that QEMU has loaded) in the same way, through a handle that stays. QEMU is asked as well for
- * the first instructions and for some later ones; after one difference, always.
+ * that QEMU has loaded) in the same way, through a handle that stays, and on the recorder's
+ * thread. QEMU is asked for the first instructions and for some later ones, and what it says is
+ * compared; after one difference QEMU is asked always.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,13 +33,30 @@ static const struct {
     {"aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN},
 };
 
-/* In user mode QEMU translates under a lock: no other is needed. */
-static struct {
-    bool use;
+struct disassembler {
     csh handle;
     cs_insn *insn;
+};
+
+static struct {
+    bool use;
     unsigned long n;
+    /* In user mode QEMU translates under a lock: no other is needed. */
+    struct disassembler here;
+    struct disassembler recorder; /* its thread's */
 } own;
+
+static bool open_one(struct disassembler *d, cs_arch arch, cs_mode mode)
+{
+    if (cs_open(arch, mode, &d->handle) != CS_ERR_OK) {
+        return false;
+    }
+    cs_option(d->handle, CS_OPT_SKIPDATA, CS_OPT_ON);
+    cs_option(d->handle, CS_OPT_SYNTAX,
+              arch == CS_ARCH_X86 ? CS_OPT_SYNTAX_ATT : CS_OPT_SYNTAX_DEFAULT);
+    d->insn = cs_malloc(d->handle);
+    return d->insn != NULL;
+}
 
 void qt_disas_init(const char *target, bool system)
 {
@@ -48,35 +66,43 @@ void qt_disas_init(const char *target, bool system)
     int major = 0, minor = 0;
     cs_version(&major, &minor);
     for (size_t i = 0; major == CS_API_MAJOR && i < G_N_ELEMENTS(known); i++) {
-        if (strcmp(known[i].target, target) == 0 &&
-            cs_open(known[i].arch, known[i].mode, &own.handle) == CS_ERR_OK) {
-            cs_option(own.handle, CS_OPT_SKIPDATA, CS_OPT_ON);
-            cs_option(own.handle, CS_OPT_SYNTAX,
-                      known[i].arch == CS_ARCH_X86 ? CS_OPT_SYNTAX_ATT : CS_OPT_SYNTAX_DEFAULT);
-            own.insn = cs_malloc(own.handle);
-            own.use = own.insn != NULL;
+        if (strcmp(known[i].target, target) == 0) {
+            own.use = open_one(&own.here, known[i].arch, known[i].mode) &&
+                      open_one(&own.recorder, known[i].arch, known[i].mode);
         }
     }
 }
 
-static char *own_disas(const uint8_t *bytes, size_t size, uint64_t vaddr)
+static void put_text(struct disassembler *d, const uint8_t *bytes, size_t size, uint64_t vaddr,
+                     char *text)
 {
-    return cs_disasm_iter(own.handle, &bytes, &size, &vaddr, own.insn)
-               ? g_strdup_printf("%s %s", own.insn->mnemonic, own.insn->op_str)
-               : g_strdup("");
+    text[0] = '\0';
+    if (cs_disasm_iter(d->handle, &bytes, &size, &vaddr, d->insn)) {
+        g_snprintf(text, QT_TEXT_MAX, "%s %s", d->insn->mnemonic, d->insn->op_str);
+    }
+}
+
+static char *qemus(const struct qemu_plugin_insn *insn)
+{
+    char *text = qemu_plugin_insn_disas(insn);
+    return text ? text : g_strdup("");
 }
 
 char *qt_disas(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t size)
 {
     if (!own.use) {
-        return qemu_plugin_insn_disas(insn);
+        return qemus(insn);
     }
-    char *text = own_disas(bytes, size, qemu_plugin_insn_vaddr(insn));
-    if (own.n++ < TRIAL || own.n % COMPARE == 0) {
-        char *qemus = qemu_plugin_insn_disas(insn);
-        own.use = g_strcmp0(text, qemus) == 0;
-        g_free(text);
-        text = qemus;
+    if (own.n++ >= TRIAL && own.n % COMPARE != 0) {
+        return NULL;
     }
+    char expected[QT_TEXT_MAX], *text = qemus(insn);
+    put_text(&own.here, bytes, size, qemu_plugin_insn_vaddr(insn), expected);
+    own.use = strcmp(text, expected) == 0;
     return text;
+}
+
+void qt_disas_later(const struct qtrace_insn *insn, char *text)
+{
+    put_text(&own.recorder, insn->data, insn->size, insn->vaddr, text);
 }

@@ -25,6 +25,7 @@ static bool start(const struct qt_options *options)
         .user = !qt_plugin.system,
         .drop = options->drop,
         .wait_ms = WAIT_MS,
+        .disas = qt_plugin.options.disas ? qt_disas_later : NULL,
     };
     struct qtrace_error err = {0};
     if (qt_recorder_start(&qt_plugin.recorder, &recorder, &err) != QTRACE_OK) {

@@ -63,9 +63,11 @@ const char *const *qt_options_text(const struct qt_options *options, size_t *n);
 void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info);
 void qt_facts_guest(struct qtrace_run *run);
 
-/* The disassembly of an instruction with these bytes, to be freed; NULL or empty: none. */
+/* The disassembly of an instruction with these bytes, to be freed; empty: none. NULL: the
+ * recorder's thread will make it, with qt_disas_later. */
 void qt_disas_init(const char *target, bool system);
 char *qt_disas(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t size);
+void qt_disas_later(const struct qtrace_insn *insn, char *text);
 
 /* Can this instruction leave its block before the end? */
 void qt_leave_init(const char *target, bool system);

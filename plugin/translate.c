@@ -17,6 +17,12 @@ struct sizes {
     size_t bytes, text;
 };
 
+/* Texts of an instruction: QEMU looks them up anew for each question. */
+struct texts {
+    char *disas; /* to be freed */
+    const char *symbol;
+};
+
 static size_t insn_bytes(const struct qemu_plugin_insn *insn)
 {
     size_t size = qemu_plugin_insn_size(insn);
@@ -42,16 +48,15 @@ static char *disassemble(const struct qemu_plugin_insn *insn)
     return qt_disas(insn, bytes, size);
 }
 
-static struct sizes measure(const struct qemu_plugin_tb *tb, size_t n, char **disas)
+static struct sizes measure(const struct qemu_plugin_tb *tb, size_t n, struct texts *texts)
 {
     struct sizes sizes = {0, 0};
     for (size_t i = 0; i < n; i++) {
         const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        const char *symbol = qemu_plugin_insn_symbol(insn);
-        disas[i] = disassemble(insn);
+        texts[i] = (struct texts){disassemble(insn), qemu_plugin_insn_symbol(insn)};
         sizes.bytes += insn_bytes(insn);
-        sizes.text += disas[i] ? strlen(disas[i]) + 1 : 0;
-        sizes.text += symbol ? strlen(symbol) + 1 : 0;
+        sizes.text += texts[i].disas ? strlen(texts[i].disas) + 1 : 0;
+        sizes.text += texts[i].symbol ? strlen(texts[i].symbol) + 1 : 0;
     }
     return sizes;
 }
@@ -67,7 +72,7 @@ static const char *add_text(char **end, const char *text)
 }
 
 static void describe_insn(struct qtrace_insn *to, const struct qemu_plugin_insn *insn,
-                          const char *disas, uint8_t **bytes, char **text)
+                          const struct texts *texts, uint8_t **bytes, char **text)
 {
     to->vaddr = qemu_plugin_insn_vaddr(insn);
     to->haddr = (uintptr_t)qemu_plugin_insn_haddr(insn);
@@ -77,15 +82,15 @@ static void describe_insn(struct qtrace_insn *to, const struct qemu_plugin_insn 
     to->data = *bytes;
     copy_data(insn, *bytes, to->data_size);
     *bytes += to->data_size;
-    to->disas = add_text(text, disas);
-    to->symbol = add_text(text, qemu_plugin_insn_symbol(insn));
+    to->disas = add_text(text, texts->disas);
+    to->symbol = add_text(text, texts->symbol);
 }
 
 /* One piece of memory with everything; NULL without any. */
 static struct qtrace_translation *describe(const struct qemu_plugin_tb *tb, size_t n)
 {
-    char *disas[QTRACE_MAX_BLOCK_INSNS];
-    struct sizes sizes = measure(tb, n, disas);
+    struct texts texts[QTRACE_MAX_BLOCK_INSNS];
+    struct sizes sizes = measure(tb, n, texts);
     struct qtrace_translation *t = malloc(sizeof(*t) + n * sizeof(struct qtrace_insn) +
                                           sizes.bytes + sizes.text);
     if (t) {
@@ -96,11 +101,11 @@ static struct qtrace_translation *describe(const struct qemu_plugin_tb *tb, size
         t->n_insns = n;
         t->insn = insn;
         for (size_t i = 0; i < n; i++) {
-            describe_insn(&insn[i], qemu_plugin_tb_get_insn(tb, i), disas[i], &bytes, &text);
+            describe_insn(&insn[i], qemu_plugin_tb_get_insn(tb, i), &texts[i], &bytes, &text);
         }
     }
     for (size_t i = 0; i < n; i++) {
-        g_free(disas[i]);
+        g_free(texts[i].disas);
     }
     return t;
 }

@@ -98,7 +98,7 @@ compare() {
         diff "$tmp/witness" "$tmp/sums" | head -n 12
     else
         seen=$(grep -c '^vcpu' "$tmp/sums")
-        foreign=$(sed -n 's/^foreign=//p' "$tmp/err")
+        foreign=$("$sums" --foreign "$tmp/run.qtr")
         if ((seen == vcpus)); then
             ok "$name: $(awk '/^vcpu/ { split($5, b, "="); n += b[2] } END { print n }' \
                 "$tmp/sums") blocks, $foreign foreign accesses"

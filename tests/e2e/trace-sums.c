@@ -9,6 +9,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "qtrace/qtrace.h"
@@ -57,7 +58,7 @@ static void add_event(struct sums *s, enum qtrace_event_kind kind)
     s->rets += kind == QTRACE_EVENT_SYSCALL_RET;
 }
 
-/* Accesses of blocks that QEMU ran for them alone: for those who want to know (stderr). */
+/* Accesses of blocks that QEMU ran for them alone. */
 static uint64_t foreign;
 
 static uint64_t add_item(const struct qtrace_reader *reader, const struct qtrace_item *item)
@@ -102,21 +103,25 @@ int main(int argc, char **argv)
     struct qtrace_item item;
     struct qtrace_error err;
     uint64_t translations = 0;
-    if (argc != 2) {
-        fprintf(stderr, "usage: trace-sums TRACE\n");
+    bool only_foreign = argc == 3 && strcmp(argv[1], "--foreign") == 0;
+    if (argc != 2 && !only_foreign) {
+        fprintf(stderr, "usage: trace-sums [--foreign] TRACE\n");
         return 2;
     }
-    int result = qtrace_reader_open(&reader, argv[1], &err);
+    int result = qtrace_reader_open(&reader, argv[argc - 1], &err);
     if (result != QTRACE_OK || (result = qtrace_merge_open(&merge, reader, &err)) != QTRACE_OK) {
-        fprintf(stderr, "trace-sums: %s: %s\n", argv[1], err.message);
+        fprintf(stderr, "trace-sums: %s: %s\n", argv[argc - 1], err.message);
         return 1;
     }
     while ((result = qtrace_merge_next(merge, &item, &err)) == QTRACE_OK) {
         translations += add_item(reader, &item);
     }
-    print_sums();
-    printf("translations=%" PRIu64 "\n", translations);
-    fprintf(stderr, "foreign=%" PRIu64 "\n", foreign);
+    if (only_foreign) {
+        printf("%" PRIu64 "\n", foreign);
+    } else {
+        print_sums();
+        printf("translations=%" PRIu64 "\n", translations);
+    }
     int status = qtrace_reader_status(reader);
     qtrace_merge_close(&merge);
     qtrace_reader_close(&reader);
