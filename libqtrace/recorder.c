@@ -570,6 +570,7 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
     for (; tail < head; tail++) {
         size_t skip;
         const uint64_t *words = chunk_words(p, tail, &skip);
+        qt_ring_touch(&p->ring);
         add_words(r, p, words, QT_CHUNK_WORDS - skip);
         atomic_store_explicit(&p->ring.tail, tail + 1, memory_order_release);
         if (atomic_load(&p->waiting) && qt_ring_is_low(&p->ring)) {

@@ -21,9 +21,30 @@ bool qt_ring_init(struct qt_ring *ring, size_t bytes)
     ring->map_size = size;
     ring->chunks = (uint64_t *)start;
     ring->n_chunks = n;
+    ring->touched = 0;
     atomic_init(&ring->head, 0);
     atomic_init(&ring->tail, 0);
     return true;
+}
+
+/* Chunks ahead of the producer, and how many at once. */
+#define AHEAD 128
+#define STEP 32
+
+void qt_ring_touch(struct qt_ring *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    while (ring->touched < ring->n_chunks && ring->touched < head + AHEAD) {
+        uint32_t n = ring->n_chunks - ring->touched;
+        n = n < STEP ? n : STEP;
+        /* (Linux before 5.14 cannot do it: then the producer's first write does) */
+        if (madvise(ring->chunks + (size_t)ring->touched * QT_CHUNK_WORDS, n * QT_CHUNK_BYTES,
+                    MADV_POPULATE_WRITE)) {
+            ring->touched = ring->n_chunks;
+        } else {
+            ring->touched += n;
+        }
+    }
 }
 
 void qt_ring_finish(struct qt_ring *ring)

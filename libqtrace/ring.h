@@ -25,6 +25,7 @@ struct qt_ring {
     uint32_t n_chunks;
     size_t map_size;
     void *map;
+    uint32_t touched;      /* chunks whose pages are there; the consumer's */
     _Atomic uint64_t head; /* chunks handed over by the producer */
     _Atomic uint64_t tail; /* chunks given back by the consumer */
 };
@@ -38,6 +39,9 @@ static inline bool qt_chunk_is_full(const uint64_t *next)
 /* False: no memory. bytes is rounded to chunks, at least QT_RING_MIN_CHUNKS. */
 bool qt_ring_init(struct qt_ring *ring, size_t bytes);
 void qt_ring_finish(struct qt_ring *ring);
+
+/* See that the chunks that come next have pages, which would cost the producer time. */
+void qt_ring_touch(struct qt_ring *ring);
 
 /* The chunk that the producer fills after `head` others. */
 static inline uint64_t *qt_ring_chunk(const struct qt_ring *ring, uint64_t number)

@@ -1,0 +1,1091 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Independent reader of qtrace files, written from FORMAT.md and trace.proto alone.
+
+    qtr.py TRACE        print the event log, the streams one after the other by number
+    qtr.py --self-test  decode the test vectors of FORMAT.md
+
+Exit status, the largest that applies: 0 whole, 1 other failure, 2 usage, 3 incomplete (no end
+mark), 4 damaged, 5 losses were counted, 6 refused (something unknown that is mandatory).
+"""
+
+import ctypes
+import os
+import struct
+import sys
+from types import SimpleNamespace
+
+OK, FAILURE, USAGE, INCOMPLETE, DAMAGED, LOSSES, REFUSED = range(7)
+
+M32 = 0xffffffff
+M64 = 0xffffffffffffffff
+MIB = 1 << 20
+
+
+class Damage(Exception):
+    """These bytes are not what a writer writes."""
+    status = DAMAGED
+
+
+class Incomplete(Damage):
+    """They end too early."""
+    status = INCOMPLETE
+
+
+class Refused(Exception):
+    """A mandatory thing that this reader does not know."""
+    status = REFUSED
+
+
+def need(condition, text):
+    if not condition:
+        raise Damage(text)
+
+
+# Checksums
+
+def _crc_tables():
+    first = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+        first.append(value)
+    tables = [first]
+    for _ in range(7):
+        tables.append([first[v & 255] ^ v >> 8 for v in tables[-1]])
+    return tables
+
+
+_CRC = _crc_tables()
+
+
+def crc32c(data):
+    """CRC32C, eight bytes at a time."""
+    t0, t1, t2, t3, t4, t5, t6, t7 = _CRC
+    crc = M32
+    whole = len(data) & ~7
+    for low, high in struct.iter_unpack("<II", data[:whole]):
+        low ^= crc
+        crc = (t7[low & 255] ^ t6[low >> 8 & 255] ^ t5[low >> 16 & 255] ^ t4[low >> 24]
+               ^ t3[high & 255] ^ t2[high >> 8 & 255] ^ t1[high >> 16 & 255] ^ t0[high >> 24])
+    for byte in data[whole:]:
+        crc = t0[(crc ^ byte) & 255] ^ crc >> 8
+    return crc ^ M32
+
+
+_P1, _P2, _P3, _P4, _P5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393
+
+
+def xxh32(data):
+    """The checksum of LZ4 frames, with seed 0."""
+    def lane(value, word):
+        value = value + word * _P2 & M32
+        return (value << 13 | value >> 19) * _P1 & M32
+
+    whole = len(data) & ~15
+    value = _P5
+    if whole:
+        a, b, c, d = (_P1 + _P2) & M32, _P2, 0, -_P1 & M32
+        for e, f, g, h in struct.iter_unpack("<IIII", data[:whole]):
+            a, b, c, d = lane(a, e), lane(b, f), lane(c, g), lane(d, h)
+        value = ((a << 1 | a >> 31) + (b << 7 | b >> 25)
+                 + (c << 12 | c >> 20) + (d << 18 | d >> 14))
+    value = value + len(data) & M32
+    words = len(data) & ~3
+    for word, in struct.iter_unpack("<I", data[whole:words]):
+        value = value + word * _P3 & M32
+        value = (value << 17 | value >> 15) * _P4 & M32
+    for byte in data[words:]:
+        value = value + byte * _P5 & M32
+        value = (value << 11 | value >> 21) * _P1 & M32
+    value = (value ^ value >> 15) * _P2 & M32
+    value = (value ^ value >> 13) * _P3 & M32
+    return value ^ value >> 16
+
+
+# LZ4
+
+def _load_liblz4():
+    """liblz4, which is faster; without it the functions below do the same."""
+    try:
+        lib = ctypes.CDLL("liblz4.so.1")
+        lib.LZ4F_decompress.restype = ctypes.c_size_t
+        lib.LZ4F_decompress.argtypes = [ctypes.c_void_p] * 6
+        lib.LZ4F_createDecompressionContext.restype = ctypes.c_size_t
+        lib.LZ4F_freeDecompressionContext.argtypes = [ctypes.c_void_p]
+        lib.LZ4F_isError.argtypes = [ctypes.c_size_t]
+    except (OSError, AttributeError):
+        return None
+    return lib
+
+
+_LIBLZ4 = _load_liblz4()
+
+
+def lz4_frame(data, size):
+    """The content of one LZ4 frame, of which the size is known."""
+    need(len(data) >= 15 and data[:4] == b"\x04\x22\x4d\x18", "no LZ4 frame")
+    # version 1, block checksums, content size and checksum; reserved bit and dictionary off
+    need(data[4] & ~0x20 == 0x5c, "LZ4 frame of another kind")
+    need(data[14] == xxh32(data[4:14]) >> 8 & 255, "wrong checksum of the LZ4 frame header")
+    need(struct.unpack_from("<Q", data, 6)[0] == size, "wrong LZ4 content size")
+    return _lz4_frame_lib(data, size) if _LIBLZ4 else _lz4_frame_python(data, size)
+
+
+def _lz4_frame_lib(data, size):
+    context = ctypes.c_void_p()
+    error = _LIBLZ4.LZ4F_createDecompressionContext(ctypes.byref(context), 100)
+    if _LIBLZ4.LZ4F_isError(error):
+        raise MemoryError
+    out = ctypes.create_string_buffer(size)
+    read = written = 0
+    try:
+        while True:
+            n_in = ctypes.c_size_t(len(data) - read)
+            n_out = ctypes.c_size_t(size - written)
+            hint = _LIBLZ4.LZ4F_decompress(
+                context, ctypes.addressof(out) + written, ctypes.byref(n_out),
+                data[read:], ctypes.byref(n_in), None)
+            need(not _LIBLZ4.LZ4F_isError(hint), "corrupt LZ4 frame")
+            read += n_in.value
+            written += n_out.value
+            if not hint:
+                break
+            need(n_in.value or n_out.value, "LZ4 frame cut off")
+    finally:
+        _LIBLZ4.LZ4F_freeDecompressionContext(context)
+    need(read == len(data) and written == size, "wrong size of the LZ4 frame")
+    return out.raw
+
+
+def _lz4_frame_python(data, size):
+    def word():
+        need(pos + 4 <= len(data), "LZ4 frame cut off")
+        return struct.unpack_from("<I", data, pos)[0]
+
+    independent = data[4] & 0x20
+    need(data[5] & 0x8f == 0 and data[5] >> 4 >= 4, "wrong LZ4 block size")
+    largest = 1 << 8 + 2 * (data[5] >> 4)
+    out = bytearray()
+    pos = 15
+    while True:
+        head = word()
+        pos += 4
+        if not head:
+            break
+        length = head & 0x7fffffff
+        need(length <= largest and pos + length <= len(data), "LZ4 block cut off")
+        block = data[pos:pos + length]
+        pos += length
+        need(word() == xxh32(block), "wrong checksum of an LZ4 block")
+        pos += 4
+        limit = min(size, len(out) + largest)
+        if head >> 31:
+            need(len(out) + length <= limit, "LZ4 content too long")
+            out += block
+        else:
+            _lz4_block(block, out, len(out) if independent else 0, limit)
+    need(word() == xxh32(out), "wrong checksum of the LZ4 content")
+    need(pos + 4 == len(data) and len(out) == size, "wrong size of the LZ4 frame")
+    return bytes(out)
+
+
+def _lz4_block(block, out, base, limit):
+    """Append the content of a block to out; matches reach back to base."""
+    def length(nibble, pos):
+        if nibble == 15:
+            while True:
+                nibble += block[pos]
+                pos += 1
+                if block[pos - 1] != 255:
+                    break
+        return nibble, pos
+
+    pos = 0
+    try:
+        while True:
+            token = block[pos]
+            literals, pos = length(token >> 4, pos + 1)
+            need(pos + literals <= len(block), "LZ4 literals cut off")
+            need(len(out) + literals <= limit, "LZ4 content too long")
+            out += block[pos:pos + literals]
+            pos += literals
+            if pos == len(block):
+                return
+            offset = block[pos] | block[pos + 1] << 8
+            match, pos = length(token & 15, pos + 2)
+            match += 4
+            start = len(out) - offset
+            need(offset and start >= base, "LZ4 match before the beginning")
+            need(len(out) + match <= limit, "LZ4 content too long")
+            if offset >= match:
+                out += out[start:start + match]
+            else:
+                out += (out[start:] * (match // offset + 1))[:match]
+    except IndexError:
+        raise Damage("LZ4 block cut off") from None
+
+
+# Numbers and messages
+
+def unzigzag(value):
+    return value >> 1 ^ -(value & 1)
+
+
+class Cursor:
+    """Reads the raw bytes of a column or message from the front."""
+
+    def __init__(self, data):
+        self.data = data
+        self.pos = 0
+        self.tokens_over = False
+
+    def byte(self):
+        need(self.pos < len(self.data), "bytes missing")
+        self.pos += 1
+        return self.data[self.pos - 1]
+
+    def varint(self):
+        value = self.byte()
+        if value < 128:
+            return value
+        value &= 127
+        for shift in range(7, 70, 7):
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                need(value <= M64, "varint of more than 64 bits")
+                return value
+        raise Damage("varint of more than 10 bytes")
+
+    def bytes(self, count):
+        need(count <= len(self.data) - self.pos, "bytes missing")
+        self.pos += count
+        return self.data[self.pos - count:self.pos]
+
+    def more(self):
+        return self.pos < len(self.data)
+
+    def token(self, kinds):
+        """(run, kind of the surprise); behind the last token a run without end."""
+        if not self.more():
+            self.tokens_over = True
+            return 1 << 99, None
+        top = 256 // kinds
+        kind, run = divmod(self.byte(), top)
+        need(kind < kinds, "no such token")
+        if run == top - 1:
+            run += self.varint()
+        return run, kind
+
+    def finish(self, tokens=False):
+        need(not self.more() and (self.tokens_over or not tokens), "bytes behind the last row")
+
+
+def packed(data):
+    """The numbers of a packed field."""
+    cursor = Cursor(data)
+    values = []
+    while cursor.more():
+        values.append(cursor.varint())
+    return values
+
+
+# A schema maps field numbers to a name and what the field holds: "u32", "u64", "fixed32", "bytes"
+# (also for text and packed numbers), a list of bytes, or the schema of repeated messages.
+_WIRE = {"u32": 0, "u64": 0, "fixed32": 5}
+
+
+def _fields(names, kind="u64"):
+    return {number: (name, kind) for number, name in names.items()}
+
+
+HEADER = {1: ("version", "u32"), 2: ("incompatible", "u64")}
+COLUMN = {1: ("id", "u32"), 2: ("row_kind", "u32"), 3: ("rows", "u64"), 4: ("encoding", "u32"),
+          5: ("codec", "u32"), 6: ("raw_size", "u64"), 7: ("stored_size", "u64"),
+          8: ("crc32c", "fixed32"), 9: ("mandatory", "u64")}
+FRAME = {1: ("stream", "u32"), 15: ("columns", COLUMN), 20: ("table_bits", "u32"),
+         **_fields({3: "first_block", 4: "first_insn", 5: "first_access", 6: "first_event",
+                    7: "blocks", 8: "insns", 9: "accesses", 10: "events", 11: "first_seq",
+                    13: "first_time", 16: "first_translation", 17: "translations", 18: "copy",
+                    19: "syscalls"})}
+DEFINITIONS = {1: ("first_id", "u64"), 9: ("names", ["bytes"]),
+               **_fields({2: "insns", 3: "vaddr", 4: "form", 5: "skip", 6: "symbol", 7: "haddr",
+                          8: "no_haddr", 10: "size", 11: "extra", 12: "data", 13: "disas"},
+                         "bytes")}
+TOTALS = {1: ("stream", "u32"),
+          **_fields({number: prefix + what
+                     for base, prefix in ((3, ""), (7, "lost_"), (11, "unwritten_"))
+                     for number, what in enumerate(("blocks", "insns", "accesses", "events"),
+                                                   base)})}
+END = {4: ("streams", TOTALS)}
+
+
+def parse(data, schema, once=False):
+    """A protobuf message; with once, no field but lists may occur twice."""
+    message = SimpleNamespace()
+    for name, kind in schema.values():
+        empty = b"" if kind == "bytes" else 0 if isinstance(kind, str) else []
+        setattr(message, name, empty)
+    seen = set()
+    cursor = Cursor(data)
+    while cursor.more():
+        key = cursor.varint()
+        value = _wire_value(cursor, key & 7)
+        need(0 < key >> 3 < 1 << 29, "malformed message")
+        name, kind = schema.get(key >> 3, (None, None))
+        if name is None:
+            continue
+        expected = _WIRE.get(kind, 2) if isinstance(kind, str) else 2
+        need(key & 7 == expected, "field %s has the wrong type" % name)
+        if isinstance(kind, str):
+            need(not (once and name in seen), "field %s occurs twice" % name)
+            need(kind != "u32" or value <= M32, "field %s is too large" % name)
+            seen.add(name)
+            setattr(message, name, value)
+        else:
+            getattr(message, name).append(parse(value, kind) if isinstance(kind, dict) else value)
+    return message
+
+
+def _wire_value(cursor, wire):
+    if wire == 0:
+        return cursor.varint()
+    if wire == 1:
+        return int.from_bytes(cursor.bytes(8), "little")
+    if wire == 2:
+        return cursor.bytes(cursor.varint())
+    need(wire == 5, "malformed message")
+    return int.from_bytes(cursor.bytes(4), "little")
+
+
+# Definitions
+
+def decode_definitions(raw, first, count):
+    """{translation id: (address, addresses of its instructions)}"""
+    message = parse(raw, DEFINITIONS, once=True)
+    insns = packed(message.insns)
+    vaddr = packed(message.vaddr)
+    need(message.first_id == first and len(insns) == len(vaddr) == count,
+         "definitions of other translations")
+    need(first + count <= M32, "translation id too large")
+    need(all(1 <= n <= 512 for n in insns) and sum(insns) <= 1 << 18, "too many instructions")
+    total = sum(insns)
+    sizes = _instruction_sizes(message, total)
+    _check_symbols_and_host(message, total)
+    skips = packed(message.skip) or [0] * total
+    need(len(skips) == total, "wrong number of skips")
+
+    result = {}
+    end = at = 0
+    for number, (length, delta) in enumerate(zip(insns, vaddr), first):
+        end = address = end + unzigzag(delta) & M64
+        addresses = []
+        for i in range(at, at + length):
+            start = end + unzigzag(skips[i]) & M64
+            addresses.append(start)
+            end = start + sizes[i] & M64
+        at += length
+        result[number] = address, addresses
+    return result
+
+
+def _instruction_sizes(message, total):
+    forms, size = packed(message.form), message.size
+    extra = message.extra or bytes(len(size))
+    need(len(forms) == total, "wrong number of forms")
+    need(len(extra) == len(size) and all(1 <= s and s + e <= 64 for s, e in zip(size, extra)),
+         "wrong size of a form")
+    need(len(message.data) == sum(size) + sum(extra), "wrong number of instruction bytes")
+    need(message.disas.count(0) == len(size) and message.disas[-1:] in (b"", b"\0"),
+         "wrong number of disassemblies")
+    new = 0
+    sizes = []
+    for form in forms:
+        if form == 0:
+            form = new = new + 1
+        need(form <= new <= len(size), "no such form")
+        sizes.append(size[form - 1])
+    need(new == len(size), "forms without an instruction")
+    return sizes
+
+
+def _check_symbols_and_host(message, total):
+    """The log shows neither, but a reader that needs them would stumble."""
+    symbols = packed(message.symbol)
+    need(len(symbols) in (0, total), "wrong number of symbols")
+    need(all(s <= len(message.names) for s in symbols), "no such symbol")
+    need(all(0 not in name for name in message.names), "zero byte in a name")
+    without = message.no_haddr or bytes(total)
+    need(len(without) == total and set(without) <= {0, 1}, "wrong host address flags")
+    need(len(packed(message.haddr)) == without.count(0), "wrong number of host addresses")
+
+
+# Columns of events
+
+def decode_blocks(cursor, rows, bits):
+    """(entries, ids) by row, and the number of entries."""
+    ids, successor, by_id = [None], [0], {}
+    table = [0] * (1 << bits)
+    current = fresh = history = 0
+    row_entries, row_ids = [], []
+    run, kind = cursor.token(3)
+    for _ in range(rows):
+        slot = history >> 32 - bits
+        if run:
+            run -= 1
+            entry = table[slot]
+            need(entry, "block predicted from nothing")
+            ident = ids[entry]
+        else:
+            if kind == 0:
+                entry = successor[current]
+                need(entry, "no successor")
+                ident = ids[entry]
+            else:
+                delta = 1
+                if kind == 2:
+                    delta = cursor.varint()
+                    need(delta <= M32, "translation id too large")
+                    delta = unzigzag(delta)
+                ident = fresh = fresh + delta & M32
+                entry = by_id.get(ident, 0)
+                if not entry and len(ids) < 1 << bits:
+                    entry = by_id[ident] = len(ids)
+                    ids.append(ident)
+                    successor.append(0)
+            table[slot] = entry
+            run, kind = cursor.token(3)
+        successor[current] = entry
+        current = entry
+        history = (history << 4 ^ ident * 2654435761) & M32
+        row_entries.append(entry)
+        row_ids.append(ident)
+    cursor.finish(tokens=True)
+    return row_entries, row_ids, len(ids)
+
+
+def decode_started(cursor, entries, lengths):
+    """Instructions that started, by row."""
+    started = list(lengths)
+    row = 0
+    for number in range(entries):
+        delta = cursor.varint()
+        row += delta
+        need((delta or not number) and row < len(lengths), "wrong row of a block that is not whole")
+        started[row] = cursor.varint()
+        need(started[row] < lengths[row], "more instructions than the block has")
+    cursor.finish()
+    return started
+
+
+FOREIGN = 0x40
+NO_BLOCK = M32
+
+
+def decode_shape(cursor, accesses, blocks, bits, length_of):
+    """Nodes and their (block, instruction, flags) by access; and for each end the number of
+    accesses before it. blocks is (entries, ids, number of entries)."""
+    row_entries, row_ids, entries = blocks
+    ends_wanted = len(row_ids) + 1
+    # All places in one list: "first" by entry, then the successors by node. "Nowhere" and the
+    # places of entry 0 and node 0 always hold 0, so entry 0's can stand for nowhere, too.
+    hold = [0] * (entries + 1)
+    keys, by_key = [None], {}
+    nodes, details, ends = [], [], []
+    place, block = 0, NO_BLOCK
+    run, kind = cursor.token(3)
+    while len(ends) < ends_wanted:
+        key = None
+        if run:
+            run -= 1
+            node = hold[place]
+            if node:
+                key = keys[node]
+                need(key[0] == block or key[2] & FOREIGN, "access of another block predicted")
+        else:
+            node = 0
+            if kind:
+                key = _access_key(cursor, kind, block, length_of)
+                node = by_key.get(key, 0)
+                if not node and len(keys) < 1 << bits + 1:
+                    node = by_key[key] = len(keys)
+                    keys.append(key)
+                    hold.append(0)
+            if place != 0 and place != entries:
+                hold[place] = node
+            run, kind = cursor.token(3)
+        if key:
+            need(len(nodes) < accesses, "more accesses than the frame has")
+            nodes.append(node)
+            details.append(key)
+            place = entries + node
+        else:
+            ends.append(len(nodes))
+            if len(ends) < ends_wanted:
+                place = row_entries[len(ends) - 1]
+                block = row_ids[len(ends) - 1]
+    need(len(nodes) == accesses, "fewer accesses than the frame has")
+    cursor.finish(tokens=True)
+    return nodes, details, ends
+
+
+def _access_key(cursor, kind, block, length_of):
+    foreign = kind == 2
+    if foreign:
+        block = cursor.varint()
+    insn = cursor.varint()
+    flags = cursor.byte()
+    need(flags < FOREIGN, "unknown flags of an access")
+    limit = 512 if block == NO_BLOCK and not foreign else length_of(block)
+    need(insn < limit, "access by an instruction that the block has not")
+    return block, insn, flags | (FOREIGN if foreign else 0)
+
+
+class Node:
+    """What column 4 knows about a node."""
+    __slots__ = "last", "partner", "step", "scaled", "favourite", "number", "salt"
+
+    def __init__(self, number, last):
+        self.last = last
+        self.partner = self
+        self.step = [0] * 5
+        self.scaled = 0
+        self.favourite = 0
+        self.number = number
+        self.salt = number * 0x9e3779b1
+
+
+def decode_addresses(cursor, literals, accesses, bits):
+    """Addresses and number of literals; accesses are pairs of a node number and log2 of a size."""
+    def hashed(value):
+        return (value * 0x9e3779b97f4a7c15 & M64) >> 64 - bits
+
+    def predict(p):
+        if p == 0:
+            return node.last + node.step[0] & M64
+        if p <= 4:
+            return recent[p - 1] + node.step[p] & M64
+        if p == 5:
+            return node.partner.last
+        if p == 6:
+            return scaled() + node.scaled & M64
+        return sequel[hashed(node.last + node.salt)]
+
+    def scaled():
+        return (recent[0] << log2 & M64) >> log2_before
+
+    nodes = [Node(0, 0)]
+    toucher = [None] * (1 << bits)
+    sequel = [0] * (1 << bits)
+    recent = [0, 0, 0, 0]
+    log2_before = used = 0
+    addresses = []
+    run, kind = cursor.token(10)
+    for number, log2 in accesses:
+        if number == len(nodes):
+            nodes.append(Node(number, recent[0]))
+        node = nodes[number]
+        if run:
+            run -= 1
+            address = predict(node.favourite)
+        else:
+            if kind >= 2:
+                address = predict(kind - 2)
+                if kind - 2 != 7:
+                    node.favourite = kind - 2
+            else:
+                base = recent[0] if kind else node.last
+                address = base + unzigzag(literals.varint()) & M64
+                used += 1
+                other = toucher[hashed(address)]
+                if other and other is not node and other.last == address:
+                    node.partner = other
+            node.step = [address - node.last, *[address - r for r in recent]]
+            node.scaled = address - scaled()
+            sequel[hashed(node.last + node.salt)] = address
+            run, kind = cursor.token(10)
+        # "q is not 0": node 0 never becomes a partner
+        toucher[hashed(address)] = node if number else None
+        node.last = address
+        recent = [address, *recent[:3]]
+        log2_before = log2
+        addresses.append(address)
+    cursor.finish(tokens=True)
+    literals.finish()
+    return addresses, used
+
+
+SYSCALL, TRANSLATION, LOST = 6, 8, 10
+EVENTS = {1: ("sync", ()), 2: ("vcpu_init", ("continued",)), 3: ("vcpu_exit", ()),
+          4: ("vcpu_idle", ()), 5: ("vcpu_resume", ()),
+          SYSCALL: ("syscall", ("num", *["a%d" % i for i in range(1, 9)])),
+          7: ("syscall_ret", ("num", "ret")), TRANSLATION: ("translation", ("id",)),
+          9: ("flush", ()), LOST: ("lost", ("blocks", "insns", "accesses", "events")),
+          11: ("discon", ("type", "from", "to"))}
+
+
+def decode_events(cursor, frame, ends):
+    """[(kind, block, access, seq, time, arguments)]"""
+    block = access = ident = 0
+    seq, time = frame.first_seq, frame.first_time
+    events = []
+    for number in range(frame.events):
+        kind = cursor.varint()
+        if kind not in EVENTS:
+            raise Refused("unknown kind of event: %d" % kind)
+        block += cursor.varint()
+        access += cursor.varint()
+        need(block <= frame.blocks, "event behind the last block")
+        need((ends[block - 1] if block else 0) <= access <= ends[block], "event at another block")
+        delta = cursor.varint()
+        seq += delta
+        need((delta or not number) and seq <= M64, "wrong sequence number of an event")
+        time = time + unzigzag(cursor.varint()) & M64
+        count = cursor.varint()
+        need(count <= 9, "too many arguments")
+        arguments = [cursor.varint() for _ in range(count)]
+        if kind == TRANSLATION and arguments:
+            ident = arguments[0] = ident + unzigzag(arguments[0]) & M64
+        need(kind != LOST or not number and count == 4, "misplaced loss")
+        events.append((kind, block, access, seq, time, arguments))
+    cursor.finish()
+    need(sum(event[0] == SYSCALL for event in events) == frame.syscalls, "wrong number of syscalls")
+    return events
+
+
+# Frames
+
+ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 16: 4}
+DEFINITIONS_COLUMN = 16
+ORDINALS = (("first_block", "blocks"), ("first_insn", "insns"), ("first_access", "accesses"),
+            ("first_event", "events"))
+
+
+def check_frame(frame):
+    """The limits of a frame, before anything is allocated for it."""
+    columns = frame.columns
+    ids = [column.id for column in columns]
+    need(len(columns) <= 16, "too many columns")
+    need(len(set(ids)) == len(ids), "column occurs twice")
+    need(frame.stream < 1 << 18, "stream number too large")
+    need(frame.blocks + frame.accesses <= 1 << 21 and frame.events <= 1 << 16, "too many rows")
+    need(all(getattr(frame, first) < 1 << 63 for first, _ in ORDINALS), "ordinal too large")
+    if is_definitions(frame):
+        need(ids == [DEFINITIONS_COLUMN], "definition frame with other columns")
+        need(not frame.blocks + frame.insns + frame.accesses + frame.events,
+             "definition frame with other rows")
+    elif frame.blocks + frame.accesses:
+        need(8 <= frame.table_bits <= 16, "wrong table_bits")
+
+
+def is_definitions(frame):
+    return frame.translations > 0 or any(c.id == DEFINITIONS_COLUMN for c in frame.columns)
+
+
+def stored_size(frame):
+    return sum(column.stored_size for column in frame.columns)
+
+
+def raw_columns(frame, data, pos):
+    """{id: (rows, raw bytes)} of the columns that are stored at pos."""
+    check_frame(frame)
+    if pos + stored_size(frame) > len(data):
+        raise Incomplete("columns are cut off")
+    result = {}
+    for column in frame.columns:
+        stored = data[pos:pos + column.stored_size]
+        need(crc32c(stored) == column.crc32c, "wrong CRC32C of column %d" % column.id)
+        pos += column.stored_size
+        if column.id in ROW_KIND and column.encoding == 1 and column.codec in (0, 1):
+            result[column.id] = column.rows, _raw_column(column, stored)
+        elif column.mandatory:
+            raise Refused("unknown column, encoding or codec: %d, %d, %d"
+                          % (column.id, column.encoding, column.codec))
+    return result
+
+
+def _raw_column(column, stored):
+    need(column.row_kind == ROW_KIND[column.id], "wrong row kind")
+    need(1 <= column.raw_size <= min(256 * MIB, 255 * column.stored_size + 64),
+         "impossible raw size")
+    need(column.id != DEFINITIONS_COLUMN or column.raw_size <= 16 * MIB, "definitions too large")
+    if column.codec == 1:
+        return lz4_frame(stored, column.raw_size)
+    need(stored[:8] == struct.pack("<II", 0x184D2A5D, column.raw_size)
+         and len(stored) == column.raw_size + 8, "wrong framing of column %d" % column.id)
+    return stored[8:]
+
+
+def decode_frame(frame, columns, definitions):
+    """The rows and events of a frame."""
+    def length_of(ident):
+        need(ident in definitions, "translation %d is not defined" % ident)
+        return len(definitions[ident][1])
+
+    def column(number, rows=None):
+        have, raw = columns.get(number, (rows, b""))
+        need(rows is None or have == rows, "wrong number of rows in column %d" % number)
+        return Cursor(raw)
+
+    bits = frame.table_bits
+    rows = SimpleNamespace()
+    blocks = decode_blocks(column(1, frame.blocks), frame.blocks, bits)
+    rows.ids = blocks[1]
+    entries = columns.get(2, (0, b""))[0]
+    rows.started = decode_started(column(2), entries, [length_of(i) for i in rows.ids])
+    need(sum(rows.started) == frame.insns, "wrong number of instructions")
+    nodes, rows.accesses, rows.ends = decode_shape(column(3, frame.accesses), frame.accesses,
+                                                   blocks, bits, length_of)
+    sizes = [flags & 7 for _, _, flags in rows.accesses]
+    rows.addresses, literals = decode_addresses(column(4, frame.accesses), column(5),
+                                                zip(nodes, sizes), bits)
+    need(columns.get(5, (0, b""))[0] == literals, "wrong number of literals")
+    rows.events = decode_events(column(6, frame.events), frame, rows.ends)
+    return rows
+
+
+# The event log
+
+class Log:
+    """The lines of a frame."""
+
+    def __init__(self, definitions):
+        self.definitions = definitions
+        self.access_texts = {}
+
+    def lines(self, frame, rows):
+        lines = []
+        event, insn = 0, frame.first_insn
+        done = 0
+        for block, end in enumerate(rows.ends):     # so many block rows are written
+            if block:
+                ident, started = rows.ids[block - 1], rows.started[block - 1]
+                address, insns = self.definitions[ident]
+                lines.append("s%d b%d i%d id=%d pc=0x%x started=%d/%d" % (
+                    frame.stream, frame.first_block + block - 1, insn, ident, address,
+                    started, len(insns)))
+                insn += started
+            while event < frame.events and rows.events[event][1] == block:
+                until = rows.events[event][2]
+                self._accesses(lines, frame, rows, block, done, until)
+                done = until
+                lines.append(self._event(frame, event, rows.events[event]))
+                event += 1
+            self._accesses(lines, frame, rows, block, done, end)
+            done = end
+        return lines
+
+    def _accesses(self, lines, frame, rows, block, begin, end):
+        under = frame.first_block + block - 1
+        under = "b-" if under < 0 else "b%d" % under
+        for i in range(begin, end):
+            key = rows.accesses[i]
+            if key not in self.access_texts:
+                self.access_texts[key] = self._access_text(*key)
+            before, behind = self.access_texts[key]
+            lines.append("s%d a%d %s %s0x%x%s" % (frame.stream, frame.first_access + i, under,
+                                                  before, rows.addresses[i], behind))
+
+    def _access_text(self, block, insn, flags):
+        """What stands before and behind the address."""
+        ident = pc = "?"
+        if block != NO_BLOCK:
+            ident, pc = block, "0x%x" % self.definitions[block][1][insn]
+        before = "id=%s insn=%d pc=%s %s %d " % (ident, insn, pc, "store" if flags & 32 else "load",
+                                                 1 << (flags & 7))
+        behind = "".join(text for bit, text in ((16, " be"), (8, " sign"), (FOREIGN, " foreign"))
+                         if flags & bit)
+        return before, behind
+
+    @staticmethod
+    def _event(frame, number, event):
+        kind, block, _, seq, time, arguments = event
+        text, names = EVENTS[kind]
+        for i, value in enumerate(arguments):
+            name = names[i] if i < len(names) else "arg%d" % i
+            text += (" %s=0x%x" if name in ("from", "to") else " %s=%d") % (name, value)
+        return "s%d e%d b%d seq=%d t=%d %s" % (frame.stream, frame.first_event + number,
+                                               frame.first_block + block, seq, time, text)
+
+
+# The file
+
+ENVELOPE = struct.Struct("<II8sQIHHII")
+MARK = b"QTRframe"
+FILE_HEADER, RUN, FRAME_TYPE, END_TYPE, END_MARK = 1, 2, 3, 4, 5
+MANDATORY = 1
+
+
+def envelope_at(data, pos, nonce=None, last=-1):
+    """The envelope at pos, None if there is no good one: with this nonce (None: any) and a
+    sequence number above last."""
+    if pos + ENVELOPE.size > len(data):
+        return None
+    (magic, size, mark, its_nonce, sequence, kind, flags, length,
+     crc) = ENVELOPE.unpack_from(data, pos)
+    if (magic != 0x184D2A5C or mark != MARK or length > 16 * MIB or size != 32 + length
+            or nonce not in (None, its_nonce) or sequence <= last):
+        return None
+    begin = pos + ENVELOPE.size
+    end = begin + length
+    if end > len(data) or crc32c(data[pos + 8:pos + 36] + data[begin:end]) != crc:
+        return None
+    return SimpleNamespace(pos=pos, end=end, nonce=its_nonce, sequence=sequence, kind=kind,
+                           mandatory=flags & MANDATORY, body=data[begin:end])
+
+
+def next_envelope(data, pos, nonce=None, last=-1):
+    """The first good envelope at or behind pos."""
+    while True:
+        found = data.find(MARK, pos + 8)
+        if found < 0:
+            return None
+        envelope = envelope_at(data, found - 8, nonce, last)
+        if envelope:
+            return envelope
+        pos = found - 7
+
+
+def find_nonce(data):
+    """Of the first envelope; if that is damaged of the end mark, else of any envelope."""
+    end_mark = envelope_at(data, len(data) - 56) if len(data) >= 56 else None
+    if end_mark and end_mark.kind != END_MARK:
+        end_mark = None
+    envelope = envelope_at(data, 0) or end_mark or next_envelope(data, 0)
+    return envelope.nonce if envelope else None
+
+
+def cut_off(data, pos, nonce, last):
+    """Whether an envelope begins at pos, as far as can be seen, that the end of data cuts off.
+    Also when nothing is left, or when pos is behind the end since columns are cut off."""
+    rest = data[pos:pos + ENVELOPE.size]
+    magic = struct.pack("<I", 0x184D2A5C)
+    if len(rest) < 8:
+        return rest[:4] == magic[:len(rest)]
+    size, = struct.unpack_from("<I", rest, 4)
+    # What is missing of the header is made up so that it is right.
+    right = ENVELOPE.pack(0x184D2A5C, size, MARK, nonce or 0, last + 1, 0, 0, size - 32 & M32, 0)
+    known = right[:16 if nonce is None else 24]
+    header = ENVELOPE.unpack(rest + right[len(rest):])
+    return (rest[:len(known)] == known[:len(rest)] and 32 <= size <= 32 + 16 * MIB
+            and (len(rest) < 28 or header[4] > last) and (len(rest) < 36 or header[7] == size - 32)
+            and pos + 8 + size > len(data))
+
+
+class Trace:
+    def __init__(self, name, data):
+        self.name = name
+        self.data = data
+        self.status = OK
+        self.definitions = {}
+        self.definition_frames = []     # (offset, where the columns are, Frame)
+        self.streams = {}               # by number: the same for its frames
+        self.ordinals = {}              # by stream: where its frames so far end
+        self.headers = 0
+        self.end = None
+
+    def report(self, offset, text, status=DAMAGED):
+        self.status = max(self.status, status)
+        print("%s: offset %d: %s" % (self.name, offset, text), file=sys.stderr)
+
+    def scan(self):
+        """Find all envelopes."""
+        data = self.data
+        nonce = find_nonce(data)
+        pos = resume = 0
+        last = -1
+        while True:
+            envelope = envelope_at(data, pos, nonce, last) if nonce is not None else None
+            if not envelope:
+                # Bytes may be missing from columns, too, so the search begins before them.
+                envelope = next_envelope(data, resume, nonce, last) if nonce is not None else None
+                if not envelope:
+                    if cut_off(data, pos, nonce, last):
+                        self.report(min(pos, len(data)), "no end mark", INCOMPLETE)
+                    else:
+                        self.report(pos, "nothing good from here to the end")
+                    break
+                self.report(pos, "damaged; going on at offset %d" % envelope.pos)
+            elif envelope.sequence != last + 1:
+                self.report(pos, "%d envelopes missing" % (envelope.sequence - last - 1))
+            elif last < 0 and envelope.kind != FILE_HEADER:
+                self.report(envelope.pos, "the first envelope is not a FileHeader")
+            last = envelope.sequence
+            resume = envelope.end
+            pos = self._envelope(envelope)
+            if envelope.kind == END_MARK:
+                break
+        if not self.headers and last >= 0:
+            self.report(0, "no FileHeader")
+
+    def _envelope(self, envelope):
+        """Take in an envelope; returns where the next one should be."""
+        handler = {FILE_HEADER: self._file_header, RUN: None, FRAME_TYPE: self._frame,
+                   END_TYPE: self._end, END_MARK: self._end_mark}
+        if envelope.kind not in handler:
+            if envelope.mandatory:
+                raise Refused("offset %d: unknown type %d of envelope"
+                              % (envelope.pos, envelope.kind))
+            return envelope.end
+        take = handler[envelope.kind]
+        try:
+            return take and take(envelope) or envelope.end
+        except Damage as error:
+            self.report(envelope.pos, error)
+            return envelope.end
+
+    def _file_header(self, envelope):
+        header = parse(envelope.body, HEADER)
+        if header.version != 0:
+            raise Refused("offset %d: unknown version %d" % (envelope.pos, header.version))
+        if header.incompatible:
+            raise Refused("offset %d: unknown features 0x%x" % (envelope.pos, header.incompatible))
+        self.headers += 1
+
+    def _frame(self, envelope):
+        need(len(envelope.body) <= 65536, "Frame too large")
+        frame = parse(envelope.body, FRAME)
+        item = envelope.pos, envelope.end, frame
+        if is_definitions(frame):
+            self.definition_frames.append(item)
+        else:
+            self.streams.setdefault(frame.stream, []).append(item)
+        return envelope.end + stored_size(frame)
+
+    def _end(self, envelope):
+        self.end = parse(envelope.body, END)
+        self.end.offset = envelope.pos
+
+    def _end_mark(self, envelope):
+        offset, size = struct.unpack("<QQ", envelope.body) if len(envelope.body) == 16 else (0, 0)
+        need(size == len(self.data), "the file had another size")
+        need(not self.end or offset == self.end.offset, "the end was elsewhere")
+        need(envelope.end == len(self.data), "bytes behind the end mark")
+
+    def load_definitions(self):
+        known = {}      # raw bytes by first id, so that copies are decoded only where they differ
+        for offset, pos, frame in self.definition_frames:
+            try:
+                _, raw = raw_columns(frame, self.data, pos).get(DEFINITIONS_COLUMN, (0, b""))
+                need(frame.columns[0].rows == frame.translations, "wrong number of translations")
+                if known.get(frame.first_translation) == raw:
+                    continue
+                found = decode_definitions(raw, frame.first_translation, frame.translations)
+                need(not self.definitions.keys() & found.keys(), "definitions contradict others")
+                known[frame.first_translation] = raw
+                self.definitions.update(found)
+            except (Damage, Refused) as error:
+                self.report(offset, error, error.status)
+
+    def write(self, out):
+        """The event log of all streams."""
+        log = Log(self.definitions)
+        for stream in sorted(self.streams):
+            self.ordinals[stream] = [0] * 4
+            for offset, pos, frame in self.streams[stream]:
+                lost = None     # unknown
+                try:
+                    columns = raw_columns(frame, self.data, pos)
+                    rows = decode_frame(frame, columns, self.definitions)
+                    lost = self._lost(rows.events, offset)
+                    out.write("".join(line + "\n" for line in log.lines(frame, rows)))
+                except (Damage, Refused) as error:
+                    self.report(offset, error, error.status)
+                self._check_ordinals(offset, frame, lost)
+
+    def _lost(self, events, offset):
+        if not events or events[0][0] != LOST:
+            return [0] * 4
+        self.report(offset, "rows were lost here", LOSSES)
+        return events[0][5]
+
+    def _check_ordinals(self, offset, frame, lost):
+        expected = self.ordinals[frame.stream]
+        for i, (first, count) in enumerate(ORDINALS):
+            begin = getattr(frame, first)
+            if lost and begin != expected[i] + lost[i]:
+                self.report(offset, "stream %d: %s is %d, not %d"
+                            % (frame.stream, first, begin, expected[i] + lost[i]))
+            expected[i] = begin + getattr(frame, count)
+
+    def check_totals(self):
+        """Compare the ends of the streams with End, if there is one."""
+        if not self.end:
+            return
+        totals = {total.stream: total for total in self.end.streams}
+        for stream in sorted(set(self.ordinals) - set(totals)):
+            self.report(self.end.offset, "stream %d has no totals" % stream)
+        for stream, total in totals.items():
+            ends = self.ordinals.get(stream, [0] * 4)
+            for (_, what), end in zip(ORDINALS, ends):
+                lost = getattr(total, "lost_" + what)
+                if lost:
+                    self.report(self.end.offset, "stream %d: %d %s were lost"
+                                % (stream, lost, what), LOSSES)
+                if end + getattr(total, "unwritten_" + what) != getattr(total, what) + lost:
+                    self.report(self.end.offset, "stream %d: the last %s are missing"
+                                % (stream, what))
+
+
+def read_trace(name, out):
+    """Print the event log of a file; returns the exit status."""
+    with open(name, "rb") as file:
+        trace = Trace(name, file.read())
+    try:
+        trace.scan()
+    except Refused as error:
+        print("%s: %s" % (name, error), file=sys.stderr)
+        return REFUSED
+    trace.load_definitions()
+    trace.write(out)
+    trace.check_totals()
+    return trace.status
+
+
+# The test vectors of FORMAT.md
+
+def self_test():
+    vector = {1: "aa 0e 55 aa 01 00 00 00 00 00 00 00", 2: "0b 01", 3: "56 01 03 55 04 23 56 02 02",
+              4: "00 00 00 00 00 00 1b 4d", 5: "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08"}
+    addresses = ("1000 7f0000 5000 1010 7f0020 2d000 1020 7f0040 7f0044 1030 7f0060 7f0064 "
+                 "1040 7f0080 7f0084 1050 7f00a0 7f00a4")
+    columns = {number: bytes.fromhex(text) for number, text in vector.items()}
+    counts = {1: 12, 2: 1, 3: 18, 4: 18, 5: 7}
+    definitions = {7: (0, [0] * 5), 8: (0, [0] * 3)}
+    frame = SimpleNamespace(blocks=12, accesses=18, insns=12 * 4 - 2, events=0, syscalls=0,
+                            table_bits=8, first_seq=0, first_time=0)
+    need(crc32c(b"123456789") == 0xe3069283, "CRC32C")
+    need(xxh32(b"") == 0x02cc5d05, "XXH32")
+    rows = decode_frame(frame, {i: (counts[i], raw) for i, raw in columns.items()}, definitions)
+    need(rows.ids == [7, 8] * 6, "blocks")
+    need(rows.started == [5, 3] * 5 + [5, 1], "instructions that started")
+    need(rows.accesses == [(7, 1, 3), (7, 4, 0x23), (8, 2, 2)] * 6, "accesses")
+    need(rows.ends == [0] + [n for i in range(0, 18, 3) for n in (i + 2, i + 3)], "ends")
+    need(rows.addresses == [int(text, 16) for text in addresses.split()], "addresses")
+
+
+def main(arguments):
+    if len(arguments) != 2:
+        print("usage: qtr.py TRACE | --self-test", file=sys.stderr)
+        return USAGE
+    try:
+        if arguments[1] == "--self-test":
+            self_test()
+            return OK
+        status = read_trace(arguments[1], sys.stdout)
+        sys.stdout.flush()
+        return status
+    except Damage as error:
+        print("self-test failed: %s" % error, file=sys.stderr)
+    except OSError as error:
+        # The log's reader may be gone; Python must not try to flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("%s: %s" % (arguments[1], error.strerror or error), file=sys.stderr)
+    except MemoryError:
+        print("%s: not enough memory" % arguments[1], file=sys.stderr)
+    return FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
