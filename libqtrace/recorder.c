@@ -572,7 +572,8 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
         const uint64_t *words = chunk_words(p, tail, &skip);
         qt_ring_touch(&p->ring);
         add_words(r, p, words, QT_CHUNK_WORDS - skip);
-        atomic_store_explicit(&p->ring.tail, tail + 1, memory_order_release);
+        /* in one order with the flag of who waits: one of both sees the other's */
+        atomic_store(&p->ring.tail, tail + 1);
         if (atomic_load(&p->waiting) && qt_ring_is_low(&p->ring)) {
             pthread_mutex_lock(&r->lock);
             pthread_cond_broadcast(&r->room);

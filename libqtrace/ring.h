@@ -73,7 +73,7 @@ static inline bool qt_ring_has_room(struct qt_ring *ring)
 static inline bool qt_ring_is_low(struct qt_ring *ring)
 {
     return atomic_load_explicit(&ring->head, memory_order_relaxed) -
-               atomic_load_explicit(&ring->tail, memory_order_acquire) <=
+               atomic_load(&ring->tail) <=
            ring->n_chunks / 4;
 }
 
