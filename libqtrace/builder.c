@@ -105,9 +105,8 @@ void qt_builder_lose(struct qt_builder *b, const struct qt_loss *loss)
 {
     qt_loss_add(&b->lost, loss);
     b->pending |= qt_loss_any(loss);
-    if (loss->blocks) {
-        b->after_loss = b->dropping = true;
-    }
+    b->after_loss |= loss->blocks > 0;
+    b->dropping |= loss->blocks > 0 || loss->accesses > 0;
 }
 
 void qt_builder_partial(struct qt_builder *b, uint32_t remaining)
@@ -213,13 +212,16 @@ static int worst(int a, int b)
     return a ? a : b;
 }
 
-/* Without memory for them: what the words would have been is lost. */
-static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_words)
+/* Without memory for them: what the words would have been is lost. told: what the first block
+ * says of the one before it has been taken. */
+static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_words, bool told)
 {
     struct qt_loss loss = {0};
     uint32_t left;
     qt_words_count(words, n_words, &loss, &left);
-    qt_builder_partial(b, left);
+    if (!told) {
+        qt_builder_partial(b, left);
+    }
     qt_builder_lose(b, &loss);
     return QTRACE_E_NOMEM;
 }
@@ -266,7 +268,7 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
     uint32_t limit = size_now(b, size)->rows;
     int result = make_room(b, n_words, size);
     if (result != QTRACE_OK) {
-        return lose_words(b, words, n_words);
+        return lose_words(b, words, n_words, false);
     }
     struct qt_rows rows = qt_rows_load(e);
     for (size_t i = 0; i < n_words; i++) {
@@ -284,7 +286,7 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
                 int ret = between_rows(b, left, n_words - i, size, emit, sink);
                 result = worst(result, ret);
                 if (!b->open) {
-                    return worst(lose_words(b, words + i, n_words - i), result);
+                    return worst(lose_words(b, words + i, n_words - i, true), result);
                 }
                 rows = qt_rows_load(e);
                 limit = size_now(b, size)->rows;

@@ -323,7 +323,7 @@ static bool decode_access(struct access_decoder *d, uint32_t node)
     if (!decode_address(d, node, flags & QTRACE_ACCESS_SIZE)) {
         return false;
     }
-    d->next = &d->p->node[node].next;
+    d->next = &d->p->node[key & QT_KEY_FOREIGN ? 0 : node].next;
     d->row++;
     return true;
 }

@@ -117,7 +117,7 @@ static inline bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32
 {
     uint32_t *expected = &r->next_entry[r->history >> (32 - r->bits)], entry = *expected;
 
-    if (qt_likely(r->entry[entry].id == id)) {
+    if (qt_likely(r->entry[entry].id == id && id != UINT32_MAX)) {
         qt_rows_end_row(r, e);
         r->block_run++;
     } else {
@@ -246,7 +246,8 @@ static inline void qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, uint
                                 qt_recent(r->recent, r->n_accesses, 1));
         r->shape_run = 0;
     }
-    r->next = &r->node[node].next;
+    /* Rows of other blocks share this node: what followed here says nothing there. */
+    r->next = &r->node[0].next;
     qt_rows_address(r, &e->predictor, node, key, address);
 }
 

@@ -599,6 +599,12 @@ static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
     }
     int result = qt_builder_flush(p->builder, emit, r);
     (void)result; /* noted by emit */
+    if (p->builder->pending) {
+        struct qtrace_error err = {0};
+        qtrace_error_set(&err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+        note(r, QTRACE_E_NOMEM, &err);
+        qt_loss_add(&r->summary.lost, &p->builder->lost);
+    }
     qt_loss_add(&r->summary.lost, &p->builder->total_lost);
     r->summary.streams++;
 }

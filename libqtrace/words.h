@@ -125,9 +125,11 @@ static inline enum qt_control qt_control_kind(uint64_t word)
     return (enum qt_control)(word >> 2 & 0x3f);
 }
 
+/* (Words are not trusted: those that have none skip none, whatever they say.) */
 static inline uint32_t qt_control_words(uint64_t word)
 {
-    return word >> 8 & 0xff;
+    enum qt_control kind = qt_control_kind(word);
+    return kind == QT_CONTROL_NOP || kind == QT_CONTROL_PARTIAL ? 0 : word >> 8 & 0xff;
 }
 
 static inline uint64_t qt_control_payload(uint64_t word)

@@ -519,7 +519,7 @@ def decode_shape(cursor, accesses, blocks, bits, length_of):
             need(len(nodes) < accesses, "more accesses than the frame has")
             nodes.append(node)
             details.append(key)
-            place = entries + node
+            place = 0 if key[2] & FOREIGN else entries + node
         else:
             ends.append(len(nodes))
             if len(ends) < ends_wanted:

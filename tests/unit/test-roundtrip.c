@@ -863,6 +863,61 @@ Test(format, vector)
     qtrace_batch_free(&batch);
 }
 
+/* What follows a foreign access in one row says nothing about another. */
+Test(format, foreign_vector)
+{
+    const struct qt_batch_size size = {4, 8, 0};
+    struct qt_batch *b = qt_batch_new(&size);
+    struct qtrace_foreign foreign[4];
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5, [8] = 3, [9] = 1}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+    uint32_t i;
+
+    CHECK(b != NULL);
+    for (i = 0; i < 8; i++) {
+        b->block[i / 2] = 7 + i / 2 % 2;
+        b->started[i / 2] = i / 2 % 2 ? 3 : 5;
+        b->access_end[i / 2] = i / 2 * 2 + 2;
+        b->vaddr[i] = 0x1000 + 8 * i;
+        b->insn[i] = (uint16_t)(i % 2);
+        b->flags[i] = (uint8_t)(i % 2 ? 3 : 3 | QTRACE_ACCESS_FOREIGN);
+        foreign[i / 2] = (struct qtrace_foreign){i / 2 * 2, 9};
+    }
+    b->batch.foreign = foreign;
+    b->batch.n_foreign = 4;
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
+    compare_column(&e, QTRACE_COLUMN_BLOCK, "aa 0e 55 aa 01 00");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE,
+                   "ab 09 00 03 55 01 03 ab 09 00 03 55 01 03 57 01 03 57 01 03");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 4c 4c");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL, "80 40 10 20 10");
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
+/* An id that cannot be is refused, also where an empty table expects just that. */
+Test(format, impossible_id)
+{
+    const struct qt_batch_size size = {1, 0, 0};
+    struct qt_batch *b = qt_batch_new(&size);
+    uint16_t length[QT_LENGTH_PAGE] = {5}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+
+    CHECK(b != NULL);
+    b->block[0] = UINT32_MAX;
+    b->started[0] = 0;
+    b->access_end[0] = 0;
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == QTRACE_E_INVALID);
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
 Test(bytes, crc32c)
 {
     CHECK(qt_crc32c(0, "123456789", 9) == 0xe3069283u);
