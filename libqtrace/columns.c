@@ -232,16 +232,15 @@ static uint64_t predict(const struct access_decoder *d, uint32_t node, uint64_t 
                         uint32_t k)
 {
     const struct qt_predictor *p = d->p;
-    struct qt_node n = p->node[node];
+    const struct qt_node *n = &p->node[node];
 
     switch (k) {
     case QT_BY_SCALED:
         return scaled + p->scaled[node];
     case QT_BY_SEQUEL:
-        return *qt_sequel(p, node, n.last);
+        return *qt_sequel(p, node, n->last);
     default:
-        n.favourite = k;
-        return qt_predict(p->node, &n, p->recent, d->row);
+        return qt_predict(p->node, n, k, p->recent, d->row);
     }
 }
 

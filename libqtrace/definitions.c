@@ -80,17 +80,20 @@ bool qt_definitions_full(const struct qt_definitions *definitions)
            definitions->n_insns > QT_DEFINITIONS_SPLIT_INSNS;
 }
 
-/* The next number of a column. */
-static int put(struct qt_definitions *d, unsigned field, uint64_t value)
+static int add_number(struct qt_buf *buf, uint64_t value)
 {
-    struct qt_buf *buf = &d->column[field];
-
     if (qt_buf_reserve(buf, QT_VARINT_MAX) < 0) {
         return QTRACE_E_NOMEM;
     }
     buf->len = (size_t)(qt_put_varint(buf->data + buf->len, value) - buf->data);
-    d->used[field] |= value != 0;
     return QTRACE_OK;
+}
+
+/* The next number of a column. */
+static int put(struct qt_definitions *d, unsigned field, uint64_t value)
+{
+    d->used[field] |= value != 0;
+    return add_number(&d->column[field], value);
 }
 
 static uint32_t hash(uint32_t h, const void *data, size_t n)
@@ -224,15 +227,6 @@ int qt_definitions_add(struct qt_definitions *d, const struct qtrace_translation
     d->end = expected;
     d->n++;
     return ret;
-}
-
-static int add_number(struct qt_buf *buf, uint64_t value)
-{
-    if (qt_buf_reserve(buf, QT_VARINT_MAX) < 0) {
-        return QTRACE_E_NOMEM;
-    }
-    buf->len = (size_t)(qt_put_varint(buf->data + buf->len, value) - buf->data);
-    return QTRACE_OK;
 }
 
 int qt_definitions_end(struct qt_definitions *d)

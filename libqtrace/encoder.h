@@ -197,7 +197,7 @@ static inline void qt_rows_address(struct qt_rows *r, const struct qt_predictor 
     uint64_t scaled = qt_scaled(qt_recent(r->recent, r->n_accesses, 1), r->size, size);
     uint64_t guess = qt_unlikely(n->favourite == QT_BY_SCALED)
                          ? scaled + p->scaled[node]
-                         : qt_predict(r->node, n, r->recent, r->n_accesses);
+                         : qt_predict(r->node, n, n->favourite, r->recent, r->n_accesses);
 
     if (qt_likely(guess == address)) {
         r->address_run++;

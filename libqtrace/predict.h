@@ -116,15 +116,14 @@ static inline uint64_t *qt_sequel(const struct qt_predictor *p, uint32_t node, u
     return &p->sequel[qt_address_hash(last + node * 0x9e3779b1ull, p->bits)];
 }
 
-/* All predictors but the scaled one and the sequel. */
+/* What predictor k says, which is neither the scaled one nor the sequel. */
 static inline uint64_t qt_predict(const struct qt_node *nodes, const struct qt_node *n,
-                                  const uint64_t *recent, uint32_t row)
+                                  uint32_t k, const uint64_t *recent, uint32_t row)
 {
-    const uint32_t f = n->favourite;
-    const uint64_t *base = f == QT_BY_STRIDE    ? &n->last
-                           : f == QT_BY_PARTNER ? &nodes[n->partner].last
-                                                : &recent[(row - f) % QT_RECENT];
-    return *base + (f == QT_BY_PARTNER ? 0 : n->step[f]);
+    const uint64_t *base = k == QT_BY_STRIDE    ? &n->last
+                           : k == QT_BY_PARTNER ? &nodes[n->partner].last
+                                                : &recent[(row - k) % QT_RECENT];
+    return *base + (k == QT_BY_PARTNER ? 0 : n->step[k]);
 }
 
 /* The distances of an address from what the predictors build on. */

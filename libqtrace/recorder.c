@@ -471,6 +471,13 @@ static int note(struct qt_recorder *r, int result, const struct qtrace_error *er
     return result;
 }
 
+static void note_no_memory(struct qt_recorder *r)
+{
+    struct qtrace_error err = {0};
+    qtrace_error_set(&err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    note(r, QTRACE_E_NOMEM, &err);
+}
+
 static void write_run(struct qt_recorder *r)
 {
     if (!r->run_written && r->has_run) {
@@ -546,13 +553,11 @@ static struct qt_frame_size frame_size(const struct qt_recorder *r)
 static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64_t *words,
                       size_t n)
 {
-    struct qtrace_error err = {0};
     struct qt_frame_size size = frame_size(r);
     int result = qt_builder_add(p->builder, qt_writer_lengths(r->writer), words, n, &size, emit,
                                 r);
     if (result == QTRACE_E_NOMEM) {
-        qtrace_error_set(&err, result, UINT64_MAX, "out of memory");
-        note(r, result, &err);
+        note_no_memory(r);
     }
 }
 
@@ -600,9 +605,7 @@ static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
     int result = qt_builder_flush(p->builder, emit, r);
     (void)result; /* noted by emit */
     if (p->builder->pending) {
-        struct qtrace_error err = {0};
-        qtrace_error_set(&err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
-        note(r, QTRACE_E_NOMEM, &err);
+        note_no_memory(r);
         qt_loss_add(&r->summary.lost, &p->builder->lost);
     }
     qt_loss_add(&r->summary.lost, &p->builder->total_lost);
