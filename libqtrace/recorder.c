@@ -322,12 +322,17 @@ static size_t ring_size(const struct qt_recorder *r)
 
 bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu)
 {
-    memset(p, 0, sizeof(*p));
-    park(r, p);
     if (atomic_load(&r->abandoned)) {
+        memset(p, 0, sizeof(*p));
+        park(r, p);
         return false;
     }
     pthread_mutex_lock(&r->lock);
+    while (p->open) { /* what the vCPU before left behind is still being read */
+        pthread_cond_wait(&r->room, &r->lock);
+    }
+    memset(p, 0, sizeof(*p));
+    park(r, p);
     struct qt_builder *builder = calloc(1, sizeof(*builder));
     bool ok = builder && !r->stopping && qt_ring_init(&p->ring, ring_size(r));
     if (!ok) {
@@ -391,7 +396,7 @@ static void close_locked(struct qt_producer *p)
 void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
 {
     struct qt_recorder *r = p->recorder;
-    if (!r || atomic_load(&r->abandoned) || !p->open || p->closed) {
+    if (!r || atomic_load(&r->abandoned) || !qt_producer_is_live(p)) {
         return;
     }
     if (vcpu_exits) {
@@ -401,12 +406,9 @@ void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
     if (!p->closed) {
         close_locked(p);
     }
-    /* The producer's memory is used again by the next vCPU with this index. */
-    while (vcpu_exits && p->open && !r->stopped) {
-        pthread_cond_wait(&r->room, &r->lock);
-    }
-    if (!p->open) {
-        park(r, p);
+    if (vcpu_exits) {
+        p->slot = &p->own_slot;
+        p->next = nowhere;
     }
     pthread_mutex_unlock(&r->lock);
     if (self == p) {
@@ -625,6 +627,8 @@ static void release(struct qt_recorder *r, struct qt_producer *p)
         /* when all stops, a thread may still be pushing into this memory */
         r->rings_used -= p->ring.map_size;
         qt_ring_finish(&p->ring);
+        p->ring.chunks = nowhere;
+        p->ring.n_chunks = 0;
     }
     qt_builder_finish(p->builder);
     free(p->builder);

@@ -51,7 +51,7 @@ struct qt_producer {
     struct qt_recorder *recorder;
     uint32_t stream, vcpu;
     uint64_t time;      /* of the last event; own thread */
-    bool open;          /* recorder->lock */
+    bool open;          /* the recorder's thread reads it; recorder->lock */
     bool losing;        /* words go to the scratch chunk; own thread and lock */
     uint32_t carry;     /* PARTIAL of the last recorded block, met in a scratch chunk */
     struct qt_loss loss;
@@ -59,7 +59,7 @@ struct qt_producer {
     atomic_bool waiting; /* for the ring to be low */
     struct qt_builder *builder; /* recorder's thread */
     uint64_t consumed;         /* words of the first chunk that are older than the stream */
-    bool closed;               /* recorder->lock: no more words */
+    atomic_bool closed;        /* no more words; set under recorder->lock */
     size_t last_words;         /* of the chunk that was being filled */
     uint32_t last_remaining;
     struct qt_producer *link;  /* list of the recorder */
@@ -85,11 +85,19 @@ void qt_recorder_run(struct qt_recorder *recorder, const struct qtrace_run *run)
 uint32_t qt_recorder_define(struct qt_recorder *recorder,
                             struct qtrace_translation *definition);
 
-/* Begin a stream in *producer (all zero, or ended before). False: no memory. */
+/* Begin a stream in *producer (all zero, or closed). Waits until the words of the one before
+ * are read. False: no memory. */
 bool qt_producer_open(struct qt_recorder *recorder, struct qt_producer *producer, uint32_t vcpu);
 
-/* End a stream. The words pushed so far are recorded. */
+/* End a stream. The words pushed so far will be recorded; this does not wait for it, because a
+ * vCPU that takes its time to exit meets a QEMU that frees its plugins' callbacks (10.0). */
 void qt_producer_close(struct qt_producer *producer, bool vcpu_exits);
+
+/* Has it a stream that is not closed? */
+static inline bool qt_producer_is_live(const struct qt_producer *producer)
+{
+    return producer->recorder && !producer->closed;
+}
 
 /* Write everything, close the file, end the thread. The recorder itself stays, as other
  * threads may still touch it. */

@@ -43,7 +43,7 @@ static void find_slots(void)
     __atomic_fetch_add(&slot_moves, 1, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; qt_plugin.api >= 2 && i <= qt_plugin.max_vcpu; i++) {
         struct qt_producer *p = &qt_vcpus[i].producer;
-        if (p->open) {
+        if (qt_producer_is_live(p)) {
             p->slot = qemu_plugin_scoreboard_find(qt_plugin.progress, i);
         }
     }
@@ -56,7 +56,7 @@ static void leave_shared_slot(void)
     qt_plugin.callbacks_per_insn = true;
     for (unsigned i = 0; i <= qt_plugin.max_vcpu; i++) {
         struct qt_producer *p = &qt_vcpus[i].producer;
-        if (p->open && p->slot == &shared_slot) {
+        if (qt_producer_is_live(p) && p->slot == &shared_slot) {
             p->own_slot = shared_slot;
             p->slot = &p->own_slot;
         }
@@ -66,19 +66,19 @@ static void leave_shared_slot(void)
 static void vcpu_init(unsigned int vcpu)
 {
     struct qt_producer *p = producer_of(vcpu);
-    if (!p || p->open) {
+    if (!p || qt_producer_is_live(p)) {
         return;
     }
     unsigned others = __atomic_fetch_add(&qt_plugin.n_open, 1, __ATOMIC_RELAXED);
     if (qt_plugin.api < 2 && others > 0 && !qt_plugin.callbacks_per_insn) {
         leave_shared_slot();
     }
-    qt_producer_open(qt_plugin.recorder, p, vcpu);
+    bool open = qt_producer_open(qt_plugin.recorder, p, vcpu);
     unsigned max = __atomic_load_n(&qt_plugin.max_vcpu, __ATOMIC_RELAXED);
     while (vcpu > max && !__atomic_compare_exchange_n(&qt_plugin.max_vcpu, &max, vcpu, false,
                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
-    if (!p->open) {
+    if (!open) {
         return;
     }
     if (qt_plugin.api >= 2) {
@@ -95,7 +95,7 @@ static void vcpu_init(unsigned int vcpu)
 static void vcpu_exit(unsigned int vcpu)
 {
     struct qt_producer *p = producer_of(vcpu);
-    if (p && p->open) {
+    if (p && qt_producer_is_live(p)) {
         __atomic_fetch_sub(&qt_plugin.n_open, 1, __ATOMIC_RELAXED);
         if (qt_plugin.api >= 2 && !qt_plugin.system) {
             /* a thread ends with a system call, which ends its block: nothing to look up in a
@@ -111,7 +111,7 @@ static void vcpu_event(unsigned int vcpu, enum qtrace_event_kind kind, unsigned 
                        const uint64_t *args)
 {
     struct qt_producer *p = producer_of(vcpu);
-    if (p && p->open) {
+    if (p && qt_producer_is_live(p)) {
         qt_producer_adopt(p);
         qt_event(p, kind, n_args, args);
     }

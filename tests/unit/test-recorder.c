@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -594,4 +595,71 @@ Test(recorder, long_block_in_a_loss)
     cr_assert_eq(summary.blocks + summary.lost.blocks, blocks);
     cr_assert_eq(summary.insns + summary.lost.insns, started);
     cr_assert_eq(summary.accesses + summary.lost.accesses, accesses);
+}
+
+/* Instructions whose text is made late hold the recorder's thread until `text_wanted` is up. */
+static sem_t text_asked, text_wanted;
+
+static void slow_text(const struct qtrace_insn *insn, char *text)
+{
+    (void)insn;
+    sem_post(&text_asked);
+    sem_wait(&text_wanted);
+    strcpy(text, "slow");
+}
+
+static void one_insn_block(struct qt_producer *p)
+{
+    static const uint8_t bytes[4] = {0x90};
+    struct {
+        struct qtrace_translation t;
+        struct qtrace_insn insn;
+    } *d = calloc(1, sizeof(*d));
+    uint32_t id;
+
+    d->insn = (struct qtrace_insn){.data = bytes, .data_size = 4, .size = 4};
+    d->t = (struct qtrace_translation){.n_insns = 1, .insn = &d->insn};
+    id = qt_recorder_define(recorder, &d->t);
+    cr_assert(id != UINT32_MAX);
+    qt_push_block(p, qt_word_block(id, 1));
+    *p->slot = 0;
+}
+
+/* A vCPU's exit does not wait for its words to be read (QEMU 10.0 frees its callbacks under a
+ * thread that stays in one); the next vCPU with its index does. */
+Test(recorder, exit_does_not_wait)
+{
+    struct qt_recorder_options options = {
+        .path = "/tmp/qtrace-recorder-exit.qtr",
+        .writer = {sizeof(options.writer), 1, true, "test"},
+        .ring_bytes = TINY, .rings_bytes = TINY * 64, .wait_ms = 600000, .disas = slow_text};
+    static struct qt_producer p;
+    struct qt_summary summary = {0};
+    struct qtrace_error err = {0};
+    struct timespec until;
+
+    sem_init(&text_asked, 0, 0);
+    sem_init(&text_wanted, 0, 0);
+    cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
+    cr_assert(qt_producer_open(recorder, &p, 0));
+    one_insn_block(&p);
+    qt_producer_close(&p, true);
+    cr_assert(!qt_producer_is_live(&p));
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 100;
+    cr_assert_eq(sem_timedwait(&text_asked, &until), 0, "the text was never asked for");
+    cr_assert(p.open, "the first stream is finished: the test has not tested anything");
+
+    sem_post(&text_wanted);
+    cr_assert(qt_producer_open(recorder, &p, 0));
+    cr_assert_eq(p.stream, 1);
+    one_insn_block(&p);
+    qt_producer_close(&p, true);
+    sem_post(&text_wanted);
+    qt_recorder_stop(recorder, "exit", &summary);
+    unlink(options.path);
+    cr_assert_eq(summary.streams, 2);
+    cr_assert_eq(summary.blocks, 2);
+    cr_assert_eq(summary.insns, 2);
+    cr_assert_eq(total_lost(&summary), 0);
 }
