@@ -492,12 +492,3 @@ int qt_columns_decode(struct qt_predictor *p, struct qt_batch *batch,
     }
     return QTRACE_OK;
 }
-
-bool qt_columns_first_event(const uint8_t *data, size_t size, struct qtrace_event *event)
-{
-    static const struct qtrace_event first;
-    struct qt_cursor c = qt_cursor(data, size);
-    uint64_t translation = 0;
-
-    return decode_event(&c, event, &first, &translation);
-}

@@ -97,7 +97,4 @@ int qt_columns_decode(struct qt_predictor *predictor, struct qt_batch *batch,
                       const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
                       const char **why);
 
-/* The first event of an event column. false = none or bad. */
-bool qt_columns_first_event(const uint8_t *data, size_t size, struct qtrace_event *event);
-
 #endif

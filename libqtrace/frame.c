@@ -64,7 +64,8 @@ static void pack_column(Qtrace__Column *to, const struct qt_frame *frame, unsign
 #define FRAME_FIELDS(X)                                                                   \
     X(stream) X(vcpu) X(first_block) X(first_insn) X(first_access) X(first_event)         \
     X(blocks) X(insns) X(accesses) X(events) X(first_seq) X(last_seq) X(first_time)       \
-    X(last_time) X(first_translation) X(translations) X(copy) X(syscalls)
+    X(last_time) X(first_translation) X(translations) X(copy) X(syscalls)                 \
+    X(lost_blocks) X(lost_insns) X(lost_accesses) X(lost_events)
 
 int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out)
 {
@@ -144,6 +145,10 @@ static int check_counts(const struct qtrace_frame_info *f, struct qtrace_error *
     if (too_far(f->first_block) || too_far(f->first_insn) || too_far(f->first_access) ||
         too_far(f->first_event)) {
         return damaged(err, "a frame has impossible ordinals");
+    }
+    if (f->lost_blocks > f->first_block || f->lost_insns > f->first_insn ||
+        f->lost_accesses > f->first_access || f->lost_events > f->first_event) {
+        return damaged(err, "a frame has lost more than there was");
     }
     if (f->definitions && (f->translations == 0 || f->first_translation > UINT32_MAX ||
                            f->translations > UINT32_MAX - f->first_translation)) {
@@ -255,6 +260,10 @@ static void describe(struct qtrace_frame_info *f, const struct qt_encoder *e)
     f->accesses = e->rows.n_accesses;
     f->events = e->n_events;
     f->syscalls = e->n_syscalls;
+    f->lost_blocks = e->lost.blocks;
+    f->lost_insns = e->lost.insns;
+    f->lost_accesses = e->lost.accesses;
+    f->lost_events = e->lost.events;
     f->first_seq = e->first_seq;
     f->first_time = e->first_time;
     f->last_seq = e->last.seq;
@@ -390,6 +399,18 @@ static struct qt_batch *new_batch(const struct qtrace_frame_info *f)
     return b;
 }
 
+/* Header and events must tell the same of a loss. */
+static bool same_loss(const struct qtrace_frame_info *f, const struct qtrace_batch *b)
+{
+    const struct qtrace_event *e = b->event;
+
+    if (b->n_events == 0 || e->kind != QTRACE_EVENT_LOST) {
+        return (f->lost_blocks | f->lost_insns | f->lost_accesses | f->lost_events) == 0;
+    }
+    return e->arg[0] == f->lost_blocks && e->arg[1] == f->lost_insns &&
+           e->arg[2] == f->lost_accesses && e->arg[3] == f->lost_events;
+}
+
 static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *frame,
                        const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
                        struct qtrace_batch **batch, struct qtrace_error *err)
@@ -407,6 +428,10 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
     if (ret == QTRACE_OK && b->batch.n_insns != frame->info.insns) {
         ret = QTRACE_E_DAMAGED;
         why = "a frame has not the instructions that it announces";
+    }
+    if (ret == QTRACE_OK && !same_loss(&frame->info, &b->batch)) {
+        ret = QTRACE_E_DAMAGED;
+        why = "a frame has not the loss that it announces";
     }
     if (ret < 0) {
         qtrace_batch_free(batch);

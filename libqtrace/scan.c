@@ -329,44 +329,17 @@ static bool any_below(const struct qt_ordinals *a, const struct qt_ordinals *b)
            a->event < b->event;
 }
 
-/* What the recorder counted as lost before the frame's rows, as its first event says. */
-static int read_loss(struct qtrace_reader *r, const struct qt_frame *frame,
-                     struct qt_ordinals *loss, struct qtrace_error *err)
-{
-    struct qtrace_event event;
-    unsigned i;
-    int ret;
-
-    *loss = (struct qt_ordinals){0};
-    for (i = 0; i < frame->info.n_columns; i++) {
-        if (frame->info.column[i].id != QTRACE_COLUMN_EVENT) {
-            continue;
-        }
-        ret = qt_scan_column(r, frame, i, err);
-        if (ret < 0) {
-            return ret;
-        }
-        if (qt_columns_first_event(r->raw.data, r->raw.len, &event) &&
-            event.kind == QTRACE_EVENT_LOST && event.n_args >= 4) {
-            *loss = (struct qt_ordinals){event.arg[0], event.arg[1], event.arg[2],
-                                         event.arg[3]};
-        }
-    }
-    return QTRACE_OK;
-}
-
 /* Rows are missing between the stream's last frame and this one. */
 static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
-                        const struct qt_frame *frame, struct qtrace_error *err)
+                        const struct qtrace_frame_info *f, struct qtrace_error *err)
 {
-    struct qt_ordinals first = first_of(&frame->info), loss, split = first;
-    uint64_t offset = frame->info.offset;
+    const struct qt_ordinals loss = {f->lost_blocks, f->lost_insns, f->lost_accesses,
+                                     f->lost_events};
+    struct qt_ordinals first = first_of(f), split = first;
+    uint64_t offset = f->offset;
     char message[160];
-    int ret = read_loss(r, frame, &loss, err);
+    int ret = QTRACE_OK;
 
-    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
-        return ret;
-    }
     if (loss.block <= first.block - s->next.block && loss.insn <= first.insn - s->next.insn &&
         loss.access <= first.access - s->next.access &&
         loss.event <= first.event - s->next.event) {
@@ -379,7 +352,7 @@ static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
         }
         snprintf(message, sizeof(message),
                  "stream %" PRIu32 " lacks rows before its frame at offset %" PRIu64,
-                 s->info.stream, frame->info.offset);
+                 s->info.stream, f->offset);
         ret = add_stretch(r, s, &s->next, &split, offset, false, message);
         if (ret < 0) {
             return no_memory(err);
@@ -390,7 +363,7 @@ static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
         s->info.lost_insns += loss.insn;
         s->info.lost_accesses += loss.access;
         s->info.lost_events += loss.event;
-        ret = add_stretch(r, s, &split, &first, frame->info.offset, true,
+        ret = add_stretch(r, s, &split, &first, f->offset, true,
                           "the recorder counted a loss");
     }
     return ret == QTRACE_E_NOMEM ? no_memory(err) : QTRACE_OK;
@@ -433,7 +406,7 @@ static int take_events(struct qtrace_reader *r, const struct qt_frame *frame,
                    : QTRACE_OK;
     }
     if (any_below(&s->next, &first)) {
-        ret = explain_jump(r, s, frame, err);
+        ret = explain_jump(r, s, &frame->info, err);
         if (ret < 0) {
             return ret;
         }

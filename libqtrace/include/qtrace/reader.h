@@ -57,6 +57,7 @@ struct qtrace_frame_info {
     uint32_t stream, vcpu;
     uint64_t first_block, blocks, first_insn, insns, first_access, accesses;
     uint64_t first_event, events, syscalls;
+    uint64_t lost_blocks, lost_insns, lost_accesses, lost_events; /* just before it */
     uint64_t first_seq, last_seq, first_time, last_time;
     uint64_t first_translation, translations;
     unsigned n_columns;
