@@ -182,11 +182,10 @@ static int put_insn(struct qt_definitions *d, const struct qtrace_insn *insn, ui
     return put(d, QT_DEF_HADDR, qt_zigzag64(bias));
 }
 
-/* Within the format's limits, alone and together with what is there? */
-static bool is_valid(const struct qt_definitions *d, const struct qtrace_translation *t)
+bool qt_definitions_accept(const struct qtrace_translation *t)
 {
     const struct qtrace_insn *insn = t->insn;
-    size_t size = total(d);
+    size_t size = QT_DEFINITIONS_SPLIT; /* in the message before it */
     uint32_t i;
 
     if (t->n_insns == 0 || t->n_insns > QTRACE_MAX_BLOCK_INSNS) {
@@ -207,16 +206,12 @@ static bool is_valid(const struct qt_definitions *d, const struct qtrace_transla
     return true;
 }
 
-int qt_definitions_add(struct qt_definitions *d, const struct qtrace_translation *translation)
+static int put_contents(struct qt_definitions *d, const struct qtrace_translation *translation)
 {
     uint64_t expected = translation->vaddr;
     uint32_t i;
-    int ret;
+    int ret = put(d, QT_DEF_INSNS, translation->n_insns);
 
-    if (!is_valid(d, translation)) {
-        return QTRACE_E_INVALID;
-    }
-    ret = put(d, QT_DEF_INSNS, translation->n_insns);
     if (ret == QTRACE_OK) {
         ret = put(d, QT_DEF_VADDR, qt_zigzag64(translation->vaddr - d->end));
     }
@@ -225,8 +220,21 @@ int qt_definitions_add(struct qt_definitions *d, const struct qtrace_translation
         expected = translation->insn[i].vaddr + translation->insn[i].size;
     }
     d->end = expected;
-    d->n++;
     return ret;
+}
+
+int qt_definitions_add(struct qt_definitions *d, const struct qtrace_translation *translation,
+                       uint32_t same)
+{
+    d->n++;
+    if (put(d, QT_DEF_SAME, same) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    if (same == 0) {
+        return put_contents(d, translation);
+    }
+    d->n_insns++; /* counts as one */
+    return QTRACE_OK;
 }
 
 int qt_definitions_end(struct qt_definitions *d)

@@ -27,9 +27,14 @@ int qt_definitions_begin(struct qt_definitions *definitions, uint64_t first);
 /* Is it time to begin the next message? */
 bool qt_definitions_full(const struct qt_definitions *definitions);
 
-/* Add the translation with the id first + n. QTRACE_E_INVALID: out of the format's limits. */
+/* Is it within the format's limits? */
+bool qt_definitions_accept(const struct qtrace_translation *translation);
+
+/* Add the translation with the id first + n. same: how much lower the id of a translation is
+ * that it repeats, 0 = it repeats none. It must be acceptable and the message not full. 0 or
+ * QTRACE_E_NOMEM, which spoils the message. */
 int qt_definitions_add(struct qt_definitions *definitions,
-                       const struct qtrace_translation *translation);
+                       const struct qtrace_translation *translation, uint32_t same);
 
 /* Make the message. */
 int qt_definitions_end(struct qt_definitions *definitions);

@@ -362,7 +362,26 @@ static bool load_insn(struct loader *l, struct qtrace_insn *insn, uint64_t expec
     return true;
 }
 
-static int load_translation(struct loader *l, uint32_t id)
+/* A translation that repeats an earlier one. */
+static int load_same(struct loader *l, uint32_t id, uint32_t distance)
+{
+    const struct qtrace_translation *first;
+    struct qtrace_translation t;
+
+    if (distance > id || l->n_insns == QT_DEFINITIONS_INSNS) {
+        return QTRACE_E_DAMAGED;
+    }
+    l->n_insns++;
+    first = qt_dictionary_get(l->d, id - distance);
+    if (first == NULL || qt_dictionary_get(l->d, id) != NULL) {
+        return QTRACE_OK;
+    }
+    t = *first;
+    t.id = id;
+    return insert(l->d, &t);
+}
+
+static int load_contents(struct loader *l, uint32_t id)
 {
     struct qtrace_insn known[QTRACE_MAX_BLOCK_INSNS], *insn = known;
     struct qtrace_translation t = {.id = id};
@@ -393,11 +412,21 @@ static int load_translation(struct loader *l, uint32_t id)
     return is_new ? insert(l->d, &t) : QTRACE_OK;
 }
 
+static int load_translation(struct loader *l, uint32_t id)
+{
+    uint64_t same;
+
+    if (!next(l, QT_DEF_SAME, UINT32_MAX, &same)) {
+        return QTRACE_E_DAMAGED;
+    }
+    return same == 0 ? load_contents(l, id) : load_same(l, id, (uint32_t)same);
+}
+
 /* Is everything that the message holds used up? */
 static bool is_at_end(const struct loader *l)
 {
     static const uint8_t walked[] = {QT_DEF_INSNS,  QT_DEF_VADDR, QT_DEF_FORM,    QT_DEF_SKIP,
-                                     QT_DEF_SYMBOL, QT_DEF_HADDR, QT_DEF_NO_HADDR};
+                                     QT_DEF_SYMBOL, QT_DEF_HADDR, QT_DEF_NO_HADDR, QT_DEF_SAME};
     size_t i;
 
     for (i = 0; i < sizeof(walked); i++) {

@@ -11,8 +11,8 @@
 /* Limits of one Definitions message that a reader accepts, and what a writer begins the next one
  * at. */
 #define QT_DEFINITIONS_MAX (16u << 20)
-#define QT_DEFINITIONS_SPLIT (4u << 20)
-#define QT_DEFINITIONS_INSNS (1u << 18)
+#define QT_DEFINITIONS_SPLIT (1u << 20)
+#define QT_DEFINITIONS_INSNS (1u << 18) /* what repeats another counts as one */
 #define QT_DEFINITIONS_SPLIT_INSNS (QT_DEFINITIONS_INSNS - QTRACE_MAX_BLOCK_INSNS)
 
 /* Field numbers of the message. */
@@ -30,6 +30,7 @@ enum {
     QT_DEF_EXTRA,
     QT_DEF_DATA,
     QT_DEF_DISAS,
+    QT_DEF_SAME,
     QT_DEF_FIELDS,
 };
 #define QT_WIRE_VARINT 0
@@ -60,7 +61,8 @@ const struct qtrace_translation *qt_dictionary_get(const struct qt_dictionary *d
 bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, uint64_t n);
 
 /* Load a Definitions message that must define first .. first + n - 1. What is defined already
- * is kept. QTRACE_E_DAMAGED: malformed. */
+ * is kept; what repeats a translation that is not there stays undefined. QTRACE_E_DAMAGED:
+ * malformed. */
 int qt_dictionary_load(struct qt_dictionary *dictionary, const void *data, size_t size,
                        uint32_t first, uint64_t n);
 

@@ -748,8 +748,8 @@ static int finish(struct qtrace_reader *r)
     for (i = 0; ret == QTRACE_OK && i < r->end->n_stream; i++) {
         ret = compare_totals(r, r->end->stream[i]);
     }
-    if (ret == QTRACE_OK && r->end->translations > r->dictionary.end) {
-        ret = note(r, r->end_offset, "the last definitions are missing");
+    if (ret == QTRACE_OK && !qt_dictionary_has(&r->dictionary, 0, r->end->translations)) {
+        ret = note(r, r->end_offset, "definitions are missing");
     }
     if (r->end->translations > r->n_translations) {
         r->n_translations = r->end->translations;

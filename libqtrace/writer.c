@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "contents.h"
 #include "definitions.h"
 #include "envelope.h"
 #include "frame.h"
@@ -29,7 +30,7 @@ struct stream {
     Qtrace__StreamTotals totals;
 };
 
-/* A definition frame, kept for its copy in the trailer. */
+/* A definition frame for the trailer. */
 struct kept {
     struct qt_frame frame;
     uint8_t *stored;
@@ -48,8 +49,10 @@ struct qtrace_writer {
     struct qt_frame_coder coder;
     struct qt_encoder encoder; /* of batches */
     struct qt_lengths lengths;
-    uint64_t n_translations;
+    uint64_t n_translations, n_written; /* defined; and in the file */
     struct qt_definitions definitions; /* not yet written */
+    struct qt_definitions merged;      /* all of them once more, in few messages */
+    struct qt_contents contents;
     struct kept *kept;
     size_t n_kept, cap_kept;
     struct stream *stream;
@@ -186,6 +189,8 @@ static void destroy(struct qtrace_writer *w)
     qt_encoder_finish(&w->encoder);
     qt_lengths_finish(&w->lengths);
     qt_definitions_finish(&w->definitions);
+    qt_definitions_finish(&w->merged);
+    qt_contents_finish(&w->contents);
     if (w->fd >= 0) {
         close(w->fd);
     }
@@ -291,44 +296,79 @@ static int keep(struct qtrace_writer *w, const struct qt_frame *frame, struct qt
     memcpy(stored, w->coder.stored.data, size);
     kept = &w->kept[w->n_kept++];
     *kept = (struct kept){.frame = *frame, .stored = stored, .size = size};
-    kept->frame.info.copy = true;
     return QTRACE_OK;
+}
+
+/* The message as a frame, its column in coder.stored. */
+static int encode_definitions(struct qtrace_writer *w, struct qt_definitions *d,
+                              struct qt_frame *frame, struct qtrace_error *err)
+{
+    int ret = qt_definitions_end(d);
+
+    *frame = (struct qt_frame){.info = {.definitions = true, .first_translation = d->first,
+                                        .translations = d->n}};
+    w->coder.stored.len = 0;
+    if (ret == QTRACE_OK) {
+        ret = qt_frame_add_column(&w->coder, w->level, frame, QTRACE_COLUMN_DEFINITIONS, d->n,
+                                  d->message.data, d->message.len);
+    }
+    return ret < 0 ? fail(w, err, ret, "definitions cannot be compressed") : QTRACE_OK;
 }
 
 static int flush_definitions(struct qtrace_writer *w, struct qtrace_error *err)
 {
-    struct qt_definitions *d = &w->definitions;
-    struct qt_frame frame = {0};
+    struct qt_frame frame;
     int ret;
 
-    if (d->n == 0) {
+    if (w->definitions.n == 0) {
         return QTRACE_OK;
     }
-    frame.info.definitions = true;
-    frame.info.first_translation = d->first;
-    frame.info.translations = d->n;
-    w->coder.stored.len = 0;
-    ret = qt_definitions_end(d);
+    ret = encode_definitions(w, &w->definitions, &frame, err);
     if (ret == QTRACE_OK) {
-        ret = qt_frame_add_column(&w->coder, w->level, &frame, QTRACE_COLUMN_DEFINITIONS, d->n,
-                                  d->message.data, d->message.len);
+        ret = put_frame(w, &frame, w->coder.stored.data, w->coder.stored.len, err);
     }
-    if (ret < 0) {
-        return fail(w, err, ret, "definitions cannot be compressed");
-    }
-    ret = put_frame(w, &frame, w->coder.stored.data, w->coder.stored.len, err);
     if (ret == QTRACE_OK) {
-        ret = keep(w, &frame, err);
+        w->n_written += w->definitions.n;
         w->definitions.n = 0;
     }
     return ret;
+}
+
+static int flush_merged(struct qtrace_writer *w, struct qtrace_error *err)
+{
+    struct qt_frame frame;
+    int ret;
+
+    if (w->merged.n == 0) {
+        return QTRACE_OK;
+    }
+    ret = encode_definitions(w, &w->merged, &frame, err);
+    frame.info.copy = true;
+    w->merged.n = 0;
+    return ret == QTRACE_OK ? keep(w, &frame, err) : ret;
+}
+
+static int add_definition(struct qtrace_writer *w, struct qt_definitions *d,
+                          int (*flush)(struct qtrace_writer *, struct qtrace_error *),
+                          const struct qtrace_translation *t, uint32_t same,
+                          struct qtrace_error *err)
+{
+    int ret = QTRACE_OK;
+
+    if (d->n > 0 && qt_definitions_full(d)) {
+        ret = flush(w, err);
+    }
+    if (ret == QTRACE_OK && d->n == 0) {
+        ret = qt_definitions_begin(d, t->id);
+    }
+    return ret == QTRACE_OK ? qt_definitions_add(d, t, same) : ret;
 }
 
 int qtrace_writer_define(struct qtrace_writer *writer,
                          const struct qtrace_translation *translation,
                          struct qtrace_error *err)
 {
-    struct qt_definitions *d = &writer->definitions;
+    uint32_t first;
     int ret = sticky(writer, err);
 
     if (ret < 0) {
@@ -339,26 +379,28 @@ int qtrace_writer_define(struct qtrace_writer *writer,
                                 "translation %" PRIu32 " is not the next one",
                                 translation->id);
     }
-    if (d->n > 0 && qt_definitions_full(d)) {
-        ret = flush_definitions(writer, err);
-    }
-    if (ret == QTRACE_OK && d->n == 0 && qt_definitions_begin(d, translation->id) < 0) {
-        ret = fail(writer, err, QTRACE_E_NOMEM, "out of memory");
-    }
-    if (ret < 0) {
-        return ret;
-    }
-    ret = qt_definitions_add(d, translation);
-    if (ret == QTRACE_OK) {
-        ret = qt_lengths_set(&writer->lengths, translation->id, (uint16_t)translation->n_insns);
-    }
-    if (ret == QTRACE_E_INVALID) {
-        return qtrace_error_set(err, ret, UINT64_MAX,
+    if (!qt_definitions_accept(translation)) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
                                 "translation %" PRIu32 " is beyond the format's limits",
                                 translation->id);
     }
+    ret = qt_contents_first(&writer->contents, translation, &first);
+    if (ret == QTRACE_OK) {
+        ret = add_definition(writer, &writer->definitions, flush_definitions, translation,
+                             translation->id - first, err);
+    }
+    if (ret == QTRACE_OK) {
+        ret = add_definition(writer, &writer->merged, flush_merged, translation,
+                             translation->id - first, err);
+    }
+    if (ret == QTRACE_OK) {
+        ret = qt_lengths_set(&writer->lengths, translation->id, (uint16_t)translation->n_insns);
+    }
+    if (ret == QTRACE_E_NOMEM) {
+        writer->merged.n = 0; /* it may end in the middle of a translation */
+    }
     if (ret < 0) {
-        return fail(writer, err, ret, "out of memory");
+        return writer->error.code < 0 ? ret : fail(writer, err, ret, "out of memory");
     }
     writer->n_translations++;
     return QTRACE_OK;
@@ -515,10 +557,11 @@ int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch 
 
 /* ---- the trailer ---- */
 
-static int put_copies(struct qtrace_writer *w)
+/* Whatever of the definitions could not be written before is written here. */
+static int put_copies(struct qtrace_writer *w, bool no_memory)
 {
     size_t i;
-    int ret = QTRACE_OK;
+    int ret = flush_merged(w, NULL);
 
     for (i = 0; ret == QTRACE_OK && i < w->n_kept; i++) {
         ret = put_frame(w, &w->kept[i].frame, w->kept[i].stored, w->kept[i].size, NULL);
@@ -528,6 +571,9 @@ static int put_copies(struct qtrace_writer *w)
     }
     if (ret == QTRACE_OK) {
         ret = put(w, QT_ENVELOPE_FILE_HEADER, &w->header, NULL, 0, NULL);
+    }
+    if (ret == QTRACE_OK && !no_memory) {
+        w->n_written = w->n_translations;
     }
     return ret;
 }
@@ -544,7 +590,7 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     }
     m.reason = text(reason);
     m.time = time;
-    m.translations = w->n_translations - w->definitions.n;
+    m.translations = w->n_written;
     m.stream = list;
     for (i = 0; i < w->n_streams; i++) {
         if (w->stream[i].used) {
@@ -594,7 +640,7 @@ static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t ti
     }
     begin = w->size;
     seq = w->seq;
-    if (put_copies(w) < 0 || put_end(w, reason, time) < 0) {
+    if (put_copies(w, first.code == QTRACE_E_NOMEM) < 0 || put_end(w, reason, time) < 0) {
         if (first.code == QTRACE_OK) {
             first = w->error;
         }

@@ -48,7 +48,7 @@ static void round_trip(const struct qt_dictionary *d, uint64_t n)
 
     MUST(qt_definitions_begin(&pack, 0) == 0);
     for (id = 0; id < n; id++) {
-        MUST(qt_definitions_add(&pack, qt_dictionary_get(d, id)) == 0);
+        MUST(qt_definitions_add(&pack, qt_dictionary_get(d, id), 0) == 0);
     }
     MUST(qt_definitions_end(&pack) == 0);
     MUST(qt_dictionary_load(&again, pack.message.data, pack.message.len, 0, n) == 0);

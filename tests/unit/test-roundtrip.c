@@ -98,15 +98,10 @@ static const uint8_t *some_bytes(void)
     return bytes + below(sizeof(bytes) - QTRACE_MAX_INSN_BYTES);
 }
 
-static void define(struct qtrace_writer *w, struct original *o, uint32_t max_insns)
+static void make_insns(struct qtrace_insn *insn, uint32_t n, uint64_t at)
 {
-    uint32_t id = o->n_translations++, n = 1 + below(max_insns), i;
-    struct qtrace_insn *insn = calloc(n, sizeof(*insn));
-    uint64_t at = any();
+    uint32_t i;
 
-    CHECK(insn != NULL);
-    o->translation[id] =
-        (struct qtrace_translation){.id = id, .n_insns = n, .vaddr = at, .insn = insn};
     for (i = 0; i < n; i++) {
         at += below(8) == 0 ? any() : 0;
         insn[i] = (struct qtrace_insn){.vaddr = at, .data = some_bytes(), .size = 1 + below(15)};
@@ -117,6 +112,54 @@ static void define(struct qtrace_writer *w, struct original *o, uint32_t max_ins
         insn[i].symbol = some_symbol();
         at += insn[i].size;
     }
+}
+
+/* A difference that may easily be overlooked, or none. */
+static void differ(struct qtrace_insn *insn)
+{
+    switch (below(12)) {
+    case 0:
+        insn->vaddr += 1;
+        break;
+    case 1:
+        insn->has_haddr = !insn->has_haddr;
+        insn->haddr = 0;
+        break;
+    case 2:
+        insn->haddr ^= insn->has_haddr;
+        break;
+    case 3:
+        insn->disas = some_text();
+        break;
+    case 4:
+        insn->symbol = some_symbol();
+        break;
+    case 5:
+        insn->data = some_bytes();
+        break;
+    case 6:
+        insn->data_size = insn->size;
+        break;
+    }
+}
+
+/* Anything, or what was defined before with at most a small difference. */
+static void define(struct qtrace_writer *w, struct original *o, uint32_t max_insns)
+{
+    uint32_t id = o->n_translations++, like = id > 0 && below(3) == 0 ? below(id) : id;
+    uint32_t n = like < id ? o->translation[like].n_insns : 1 + below(max_insns);
+    struct qtrace_insn *insn = calloc(n, sizeof(*insn));
+    uint64_t at = like < id ? o->translation[like].vaddr : any();
+
+    CHECK(insn != NULL);
+    if (like < id) {
+        memcpy(insn, o->insn[like], n * sizeof(*insn));
+        differ(&insn[below(n)]);
+    } else {
+        make_insns(insn, n, at);
+    }
+    o->translation[id] =
+        (struct qtrace_translation){.id = id, .n_insns = n, .vaddr = at, .insn = insn};
     o->insn[id] = insn;
     o->n_insns[id] = n;
     CHECK(qtrace_writer_define(w, &o->translation[id], NULL) == 0);
