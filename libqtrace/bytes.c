@@ -168,3 +168,52 @@ uint32_t qt_crc32c(uint32_t crc, const void *data, size_t size)
 #endif
     return ~crc_by_table(~crc, data, size);
 }
+
+/* ---- protobuf ---- */
+
+static bool take(struct qt_cursor *c, uint64_t n, struct qt_cursor *taken)
+{
+    if (n > qt_cursor_left(c)) {
+        return false;
+    }
+    *taken = qt_cursor(c->p, (size_t)n);
+    c->p += n;
+    return true;
+}
+
+bool qt_next_field(struct qt_cursor *message, struct qt_field *field)
+{
+    uint64_t v;
+
+    if (!qt_cursor_max(message, &v, UINT32_MAX)) {
+        return false;
+    }
+    field->tag = (uint32_t)v;
+    switch (v & 7) {
+    case QT_WIRE_VARINT:
+        return qt_cursor_varint(message, &field->value);
+    case QT_WIRE_FIXED64:
+        return take(message, 8, &field->bytes);
+    case QT_WIRE_BYTES:
+        return qt_cursor_varint(message, &v) && take(message, v, &field->bytes);
+    case QT_WIRE_FIXED32:
+        return take(message, 4, &field->bytes);
+    default:
+        return false;
+    }
+}
+
+int qt_buf_varint(struct qt_buf *buf, uint64_t value)
+{
+    if (qt_buf_reserve(buf, QT_VARINT_MAX) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    buf->len = (size_t)(qt_put_varint(buf->data + buf->len, value) - buf->data);
+    return QTRACE_OK;
+}
+
+int qt_buf_field(struct qt_buf *buf, uint32_t number, size_t size)
+{
+    return qt_buf_varint(buf, QT_TAG(number, QT_WIRE_BYTES)) < 0 ? QTRACE_E_NOMEM
+                                                                 : qt_buf_varint(buf, size);
+}

@@ -161,4 +161,23 @@ int qt_grow(void **array, size_t *cap, size_t need, size_t element);
 /* CRC32C (Castagnoli) of data that follows other data with the sum crc; start with 0. */
 uint32_t qt_crc32c(uint32_t crc, const void *data, size_t size);
 
+/* ---- protobuf ---- */
+
+enum { QT_WIRE_VARINT = 0, QT_WIRE_FIXED64 = 1, QT_WIRE_BYTES = 2, QT_WIRE_FIXED32 = 5 };
+#define QT_TAG(number, wire) ((number) << 3 | (wire))
+
+/* A field of a message. */
+struct qt_field {
+    uint32_t tag; /* QT_TAG */
+    uint64_t value;
+    struct qt_cursor bytes;
+};
+
+/* Take the next field. false: there is none, or it is malformed. */
+bool qt_next_field(struct qt_cursor *message, struct qt_field *field);
+
+/* Append numbers, and the head of a field of bytes. 0 or QTRACE_E_NOMEM. */
+int qt_buf_varint(struct qt_buf *buf, uint64_t value);
+int qt_buf_field(struct qt_buf *buf, uint32_t number, size_t size);
+
 #endif

@@ -18,7 +18,9 @@ const char *qtrace_column_name(unsigned id)
         [QTRACE_COLUMN_ACCESS_ADDRESS] = "access-address",
         [QTRACE_COLUMN_ACCESS_LITERAL] = "access-literal",
         [QTRACE_COLUMN_EVENT] = "event",
+        [QTRACE_COLUMN_SUMMARY] = "summary",
         [QTRACE_COLUMN_DEFINITIONS] = "definitions",
+        [QTRACE_COLUMN_INDEX] = "index",
     };
 
     if (id >= sizeof(name) / sizeof(name[0]) || name[id] == NULL) {
@@ -123,6 +125,7 @@ static const char *decode_block(struct block_decoder *d, struct qt_batch *b, uin
         return "column block is malformed";
     }
     if (qt_unlikely(p->entry[entry].length == 0)) {
+        p->undefined = id;
         return "a block's definition is lost";
     }
     *expected = entry;
@@ -182,6 +185,7 @@ struct access_decoder {
     size_t cap_foreign;
     uint32_t row;
     uint32_t size; /* log2, of the access before */
+    bool addresses; /* are wanted */
 };
 
 /* The node of an access that was not predicted. */
@@ -198,6 +202,7 @@ static bool surprise_access(struct access_decoder *d, uint32_t id, uint32_t leng
         id = (uint32_t)block;
         key = QT_KEY_FOREIGN;
         length = qt_length(d->lengths, id);
+        d->p->undefined = length == 0 ? id : d->p->undefined;
     }
     if (!qt_cursor_varint(&d->shape.c, &insn) || insn >= length ||
         !qt_cursor_max(&d->shape.c, &flags, QT_ACCESS_FLAGS & ~QTRACE_ACCESS_FOREIGN)) {
@@ -319,7 +324,7 @@ static bool decode_access(struct access_decoder *d, uint32_t node)
     }
     b->insn[d->row] = (uint16_t)qt_word_access_insn(key & 0xffff);
     b->flags[d->row] = (uint8_t)flags;
-    if (!decode_address(d, node, flags & QTRACE_ACCESS_SIZE)) {
+    if (d->addresses && !decode_address(d, node, flags & QTRACE_ACCESS_SIZE)) {
         return false;
     }
     d->next = &d->p->node[key & QT_KEY_FOREIGN ? 0 : node].next;
@@ -364,8 +369,8 @@ static bool decode_rows(struct access_decoder *d)
         }
         b->access_end[i] = d->row;
     }
-    return d->row == b->batch.n_accesses && d->shape.last && d->address.last &&
-           d->literal.p == d->literal.end;
+    return d->row == b->batch.n_accesses && d->shape.last &&
+           (!d->addresses || (d->address.last && d->literal.p == d->literal.end));
 }
 
 static const char *decode_accesses(struct qt_predictor *p, struct qt_batch *b,
@@ -378,15 +383,17 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_batch *b,
         .lengths = lengths,
         .literal = column(bytes, QTRACE_COLUMN_ACCESS_LITERAL),
         .next = &p->node[0].next,
+        .addresses = (bytes->select & QTRACE_SELECT_ADDRESSES) == QTRACE_SELECT_ADDRESSES,
     };
 
-    if (b->batch.n_accesses == 0) {
+    if (b->batch.n_accesses == 0 ||
+        (bytes->select & QTRACE_SELECT_ACCESSES) != QTRACE_SELECT_ACCESSES) {
         memset(b->access_end, 0, b->batch.n_blocks * sizeof(*b->access_end));
         return NULL;
     }
     return first_token(&d.shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS) &&
-                   first_token(&d.address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS,
-                               QT_ADDRESS_KINDS) &&
+                   (!d.addresses || first_token(&d.address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS,
+                                                QT_ADDRESS_KINDS)) &&
                    decode_rows(&d)
                ? NULL
                : "columns access-shape, -address and -literal are malformed";
@@ -461,15 +468,34 @@ static const char *decode_all(struct qt_predictor *p, struct qt_batch *b,
                               const struct qt_column_bytes *bytes,
                               const struct qt_lengths *lengths)
 {
-    const char *why = decode_blocks(p, b, bytes, lengths);
+    const char *why = NULL;
 
-    if (why == NULL) {
-        why = decode_started(b, bytes);
+    if (bytes->select & QTRACE_SELECT_BLOCKS) {
+        why = decode_blocks(p, b, bytes, lengths);
+        why = why == NULL ? decode_started(b, bytes) : why;
+        why = why == NULL ? decode_accesses(p, b, bytes, lengths) : why;
     }
-    if (why == NULL) {
-        why = decode_accesses(p, b, bytes, lengths);
+    if (why == NULL && bytes->select & QTRACE_SELECT_EVENTS) {
+        why = decode_events(b, bytes);
     }
-    return why == NULL ? decode_events(b, bytes) : why;
+    return why;
+}
+
+/* Rows that nobody wanted are not there. */
+static void leave_out(struct qtrace_batch *b, unsigned select)
+{
+    if (!(select & QTRACE_SELECT_BLOCKS)) {
+        b->n_blocks = 0;
+    }
+    if ((select & QTRACE_SELECT_ACCESSES) != QTRACE_SELECT_ACCESSES) {
+        b->n_accesses = b->access_begin = 0;
+    }
+    if ((select & QTRACE_SELECT_ADDRESSES) != QTRACE_SELECT_ADDRESSES) {
+        b->vaddr = NULL;
+    }
+    if (!(select & QTRACE_SELECT_EVENTS)) {
+        b->n_events = 0;
+    }
 }
 
 int qt_columns_decode(struct qt_predictor *p, struct qt_batch *batch,
@@ -482,10 +508,12 @@ int qt_columns_decode(struct qt_predictor *p, struct qt_batch *batch,
         *why = "out of memory";
         return QTRACE_E_NOMEM;
     }
+    p->undefined = UINT32_MAX;
     *why = decode_all(p, batch, bytes, lengths);
     if (*why != NULL) {
         return QTRACE_E_DAMAGED;
     }
+    leave_out(&batch->batch, bytes->select);
     batch->batch.n_insns = 0;
     for (i = 0; i < batch->batch.n_blocks; i++) {
         batch->batch.n_insns += batch->started[i];

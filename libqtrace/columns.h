@@ -18,7 +18,8 @@
 /* Columns of event frames have the ids 1 .. QT_COLUMNS - 1. */
 #define QT_COLUMNS 7
 
-enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLATION = 4 };
+enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLATION = 4,
+       QT_ROWS_COUNT = 5, QT_ROWS_FRAME = 6 };
 
 #define QT_ENCODING 1 /* the only one of each column so far */
 
@@ -87,12 +88,15 @@ struct qt_column_bytes {
     const uint8_t *data[QT_COLUMNS];
     size_t size[QT_COLUMNS];
     uint64_t rows[QT_COLUMNS];
-    unsigned bits; /* of the tables */
+    unsigned bits;   /* of the tables */
+    unsigned select; /* QTRACE_SELECT_* */
 };
 
-/* Fill batch, whose counts and first_* are set. QTRACE_E_DAMAGED: the columns contradict each
- * other or the definitions; *why tells. predictor: tables to work with, kept from frame to
- * frame. */
+/* Fill the selected rows of batch, whose counts are those of the frame and whose first_* are
+ * set; rows that are not selected have no place in it, and the counts become 0. QTRACE_E_DAMAGED:
+ * the columns contradict each other or the definitions; *why tells, and predictor->undefined is
+ * the block that is not defined, if this is the reason. predictor: tables to work with, kept
+ * from frame to frame. */
 int qt_columns_decode(struct qt_predictor *predictor, struct qt_batch *batch,
                       const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
                       const char **why);

@@ -80,20 +80,11 @@ bool qt_definitions_full(const struct qt_definitions *definitions)
            definitions->n_insns > QT_DEFINITIONS_SPLIT_INSNS;
 }
 
-static int add_number(struct qt_buf *buf, uint64_t value)
-{
-    if (qt_buf_reserve(buf, QT_VARINT_MAX) < 0) {
-        return QTRACE_E_NOMEM;
-    }
-    buf->len = (size_t)(qt_put_varint(buf->data + buf->len, value) - buf->data);
-    return QTRACE_OK;
-}
-
 /* The next number of a column. */
 static int put(struct qt_definitions *d, unsigned field, uint64_t value)
 {
     d->used[field] |= value != 0;
-    return add_number(&d->column[field], value);
+    return qt_buf_varint(&d->column[field], value);
 }
 
 static uint32_t hash(uint32_t h, const void *data, size_t n)
@@ -117,10 +108,10 @@ static int name_number(struct qt_definitions *d, const char *name, uint32_t *num
     if (slot->number == 0 || slot->size != n ||
         memcmp(names->data + slot->place, name, n) != 0) {
         /* each name is a field of its own */
-        if (put(d, QT_DEF_NAME, QT_DEF_NAME << 3 | QT_WIRE_BYTES) < 0 ||
-            put(d, QT_DEF_NAME, n) < 0 || qt_buf_append(names, name, n) < 0) {
+        if (qt_buf_field(names, QT_DEF_NAME, n) < 0 || qt_buf_append(names, name, n) < 0) {
             return QTRACE_E_NOMEM;
         }
+        d->used[QT_DEF_NAME] = true;
         *slot = (struct qt_name_slot){++d->n_names, (uint32_t)n, names->len - n};
     }
     *number = slot->number;
@@ -243,8 +234,8 @@ int qt_definitions_end(struct qt_definitions *d)
     unsigned i;
 
     out->len = 0;
-    if (d->first != 0 && (add_number(out, QT_DEF_FIRST_ID << 3 | QT_WIRE_VARINT) < 0 ||
-                          add_number(out, d->first) < 0)) {
+    if (d->first != 0 && (qt_buf_varint(out, QT_TAG(QT_DEF_FIRST_ID, QT_WIRE_VARINT)) < 0 ||
+                          qt_buf_varint(out, d->first) < 0)) {
         return QTRACE_E_NOMEM;
     }
     for (i = QT_DEF_INSNS; i < QT_DEF_FIELDS; i++) {
@@ -255,8 +246,7 @@ int qt_definitions_end(struct qt_definitions *d)
         if (column->len == 0 || !wanted) {
             continue;
         }
-        if (i != QT_DEF_NAME && (add_number(out, i << 3 | QT_WIRE_BYTES) < 0 ||
-                                 add_number(out, column->len) < 0)) {
+        if (i != QT_DEF_NAME && qt_buf_field(out, i, column->len) < 0) {
             return QTRACE_E_NOMEM;
         }
         if (qt_buf_append(out, column->data, column->len) < 0) {

@@ -149,49 +149,6 @@ static int insert(struct qt_dictionary *d, const struct qtrace_translation *t)
 
 /* ---- unpacking ---- */
 
-enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-/* A field of a protobuf message. */
-struct field {
-    uint32_t tag; /* number << 3 | wire type */
-    uint64_t value;
-    struct qt_cursor bytes;
-};
-
-#define TAG(number, wire) ((number) << 3 | (wire))
-
-static bool take(struct qt_cursor *c, uint64_t n, struct qt_cursor *taken)
-{
-    if (n > qt_cursor_left(c)) {
-        return false;
-    }
-    *taken = qt_cursor(c->p, (size_t)n);
-    c->p += n;
-    return true;
-}
-
-static bool next_field(struct qt_cursor *c, struct field *f)
-{
-    uint64_t v;
-
-    if (!qt_cursor_max(c, &v, UINT32_MAX)) {
-        return false;
-    }
-    f->tag = (uint32_t)v;
-    switch (v & 7) {
-    case WIRE_VARINT:
-        return qt_cursor_varint(c, &f->value);
-    case WIRE_FIXED64:
-        return take(c, 8, &f->bytes);
-    case WIRE_BYTES:
-        return qt_cursor_varint(c, &v) && take(c, v, &f->bytes);
-    case WIRE_FIXED32:
-        return take(c, 4, &f->bytes);
-    default:
-        return false;
-    }
-}
-
 /* A message that is being loaded: its columns, and what instructions refer to. */
 struct loader {
     struct qt_dictionary *d;
@@ -215,20 +172,20 @@ struct form {
 
 static bool find_columns(struct loader *l, struct qt_cursor c)
 {
-    struct field f;
+    struct qt_field f;
     uint32_t number;
 
     while (c.p < c.end) {
-        if (!next_field(&c, &f)) {
+        if (!qt_next_field(&c, &f)) {
             return false;
         }
         number = f.tag >> 3;
-        if (f.tag == TAG(QT_DEF_FIRST_ID, WIRE_VARINT)) {
+        if (f.tag == QT_TAG(QT_DEF_FIRST_ID, QT_WIRE_VARINT)) {
             l->first_id = f.value;
-        } else if (number == QT_DEF_NAME && (f.tag & 7) == WIRE_BYTES) {
+        } else if (number == QT_DEF_NAME && (f.tag & 7) == QT_WIRE_BYTES) {
             l->n_names++;
         } else if (number > QT_DEF_FIRST_ID && number < QT_DEF_FIELDS) {
-            if ((f.tag & 7) != WIRE_BYTES || l->present[number]) {
+            if ((f.tag & 7) != QT_WIRE_BYTES || l->present[number]) {
                 return false;
             }
             l->column[number] = f.bytes;
@@ -255,15 +212,15 @@ static char *copy(struct qt_dictionary *d, struct qt_cursor bytes)
 
 static int load_names(struct loader *l, struct qt_cursor c)
 {
-    struct field f;
+    struct qt_field f;
     uint32_t i = 0;
 
     l->name = malloc((l->n_names + 1ull) * sizeof(*l->name));
     if (l->name == NULL) {
         return QTRACE_E_NOMEM;
     }
-    while (i < l->n_names && next_field(&c, &f)) {
-        if (f.tag != TAG(QT_DEF_NAME, WIRE_BYTES)) {
+    while (i < l->n_names && qt_next_field(&c, &f)) {
+        if (f.tag != QT_TAG(QT_DEF_NAME, QT_WIRE_BYTES)) {
             continue;
         }
         l->name[i] = copy(l->d, f.bytes);
@@ -373,6 +330,9 @@ static int load_same(struct loader *l, uint32_t id, uint32_t distance)
     }
     l->n_insns++;
     first = qt_dictionary_get(l->d, id - distance);
+    if (first == NULL) {
+        l->d->missing = id - distance + 1ull;
+    }
     if (first == NULL || qt_dictionary_get(l->d, id) != NULL) {
         return QTRACE_OK;
     }
@@ -459,7 +419,10 @@ int qt_dictionary_load(struct qt_dictionary *dictionary, const void *data, size_
                        uint32_t first, uint64_t n)
 {
     struct loader l = {.d = dictionary};
-    int ret = load(&l, qt_cursor(data, size), first, n);
+    int ret;
+
+    dictionary->missing = 0;
+    ret = load(&l, qt_cursor(data, size), first, n);
 
     free(l.name);
     free(l.form);

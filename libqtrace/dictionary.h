@@ -33,8 +33,6 @@ enum {
     QT_DEF_SAME,
     QT_DEF_FIELDS,
 };
-#define QT_WIRE_VARINT 0
-#define QT_WIRE_BYTES 2
 
 /* Set the length of a translation. 0 or QTRACE_E_NOMEM. */
 int qt_lengths_set(struct qt_lengths *lengths, uint32_t id, uint16_t n_insns);
@@ -48,6 +46,7 @@ struct qt_dictionary {
     struct qtrace_translation **page; /* QT_LENGTH_PAGE entries each; insn NULL = undefined */
     size_t n_pages;
     uint64_t end; /* all ids are below */
+    uint64_t missing; /* the last load repeats this id + 1, which is not there; 0 = none */
     struct qt_arena_chunk *arena;
 };
 

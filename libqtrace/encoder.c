@@ -20,6 +20,7 @@ void qt_encoder_finish(struct qt_encoder *e)
     unsigned i;
 
     qt_predictor_finish(&e->predictor);
+    qt_buf_finish(&e->left);
     for (i = 0; i < QT_COLUMNS; i++) {
         qt_buf_finish(&e->column[i]);
     }
@@ -54,6 +55,7 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
     e->partial_row = 0;
     e->n_events = e->n_syscalls = 0;
     e->lost = (struct qt_loss){0};
+    e->left.len = 0;
     e->first_seq = seq;
     e->first_time = time;
     e->last = (struct qtrace_event){.seq = seq, .time = time};
@@ -151,9 +153,11 @@ bool qt_encoder_left(struct qt_encoder *e, uint32_t left)
 {
     uint64_t *n = &e->column_rows[QTRACE_COLUMN_STARTED];
     uint32_t row = e->rows.n_blocks - 1;
+    const uint32_t what[] = {e->rows.id, e->rows.length - left};
 
     if (e->rows.n_blocks == 0 || left == 0 || left > e->rows.length ||
-        (*n > 0 && row == e->partial_row)) {
+        (*n > 0 && row == e->partial_row) ||
+        qt_buf_append(&e->left, what, sizeof(what)) < 0) {
         return false;
     }
     add(e, QTRACE_COLUMN_STARTED, row - e->partial_row);
@@ -223,6 +227,68 @@ void qt_encoder_end(struct qt_encoder *e)
     n[QTRACE_COLUMN_ACCESS_ADDRESS] = rows.n_accesses;
     n[QTRACE_COLUMN_ACCESS_LITERAL] = rows.n_literals;
     n[QTRACE_COLUMN_EVENT] = e->n_events;
+}
+
+/* ---- counts ---- */
+
+static int count_left(struct qtrace_counts *c, const struct qt_encoder *e)
+{
+    struct qtrace_insn_count *insn;
+    uint32_t what[2], number;
+    size_t i;
+
+    for (i = 0; i < e->left.len; i += sizeof(what)) {
+        memcpy(what, e->left.data + i, sizeof(what));
+        number = qt_counts_block(c, what[0]);
+        insn = number == QT_COUNTS_NONE ? NULL : qt_counts_insn(c, number, what[1]);
+        if (insn == NULL) {
+            return QTRACE_E_NOMEM;
+        }
+        insn->left++;
+    }
+    return QTRACE_OK;
+}
+
+static int count_node(struct qtrace_counts *c, const struct qt_node *node, uint32_t block)
+{
+    struct qtrace_insn_count *insn;
+    uint32_t number = block == NO_BLOCK ? QT_COUNTS_CARRIED : qt_counts_block(c, block);
+
+    insn = number == QT_COUNTS_NONE
+               ? NULL
+               : qt_counts_insn(c, number, qt_word_access_insn(node->key & 0xffff));
+    if (insn == NULL) {
+        return QTRACE_E_NOMEM;
+    }
+    if (qt_word_access_flags(node->key & 0xffff) & QTRACE_ACCESS_STORE) {
+        insn->stores += node->count;
+    } else {
+        insn->loads += node->count;
+    }
+    return QTRACE_OK;
+}
+
+int qt_encoder_count(const struct qt_encoder *e, struct qtrace_counts *counts)
+{
+    const struct qt_predictor *p = &e->predictor;
+    uint32_t i, number;
+    int ret = QTRACE_OK;
+
+    qt_counts_clear(counts);
+    if (p->n_entries == 1u << p->bits || p->n_nodes == 2u << p->bits) {
+        return QTRACE_END;
+    }
+    for (i = 1; i < p->n_entries; i++) {
+        number = qt_counts_block(counts, p->entry[i].id);
+        if (number == QT_COUNTS_NONE) {
+            return QTRACE_E_NOMEM;
+        }
+        counts->block[number].count.executions += p->entry[i].count;
+    }
+    for (i = 1; ret == QTRACE_OK && i < p->n_nodes; i++) {
+        ret = count_node(counts, &p->node[i], p->node_block[i]);
+    }
+    return ret == QTRACE_OK ? count_left(counts, e) : ret;
 }
 
 /* ---- batches ---- */

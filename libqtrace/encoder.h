@@ -14,6 +14,7 @@
 #define QT_ENCODER_H
 
 #include "columns.h"
+#include "counts.h"
 #include "predict.h"
 #include "words.h"
 
@@ -46,6 +47,7 @@ struct qt_encoder {
     struct qtrace_event last; /* before any: what the first one is measured from */
     uint64_t first_seq, first_time;
     struct qt_loss lost; /* before the frame, as its first event says */
+    struct qt_buf left;  /* id and started of the rows that are not whole, two uint32_t each */
 };
 
 void qt_encoder_finish(struct qt_encoder *encoder);
@@ -58,6 +60,10 @@ int qt_encoder_reserve(struct qt_encoder *encoder, size_t rows);
 
 /* After the last row of a frame: the columns are complete, a len of 0 means none. */
 void qt_encoder_end(struct qt_encoder *encoder);
+
+/* After the end: the counts of the frame's rows, with which counts, made empty, are filled.
+ * QTRACE_END: there were more blocks or accesses than the tables have room for. */
+int qt_encoder_count(const struct qt_encoder *encoder, struct qtrace_counts *counts);
 
 /* The whole of a batch as one frame, from beginning to end. QTRACE_E_INVALID: it is not what
  * event.h says; *why tells. */
@@ -132,6 +138,7 @@ static inline bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32
     }
     r->entry[r->current].successor = entry;
     r->current = entry;
+    r->entry[entry].count++;
     r->id = id;
     r->length = r->entry[entry].length;
     r->history = qt_history(r->history, id);
@@ -206,6 +213,7 @@ static inline void qt_rows_address(struct qt_rows *r, const struct qt_predictor 
     }
     r->toucher[qt_address_hash(address, r->bits)] = node;
     r->size = size;
+    n->count++;
     n->last = address;
     r->recent[r->n_accesses++ % QT_RECENT] = address;
 }

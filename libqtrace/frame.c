@@ -21,7 +21,9 @@ static uint32_t row_kind(unsigned id)
         [QTRACE_COLUMN_ACCESS_ADDRESS] = QT_ROWS_ACCESS,
         [QTRACE_COLUMN_ACCESS_LITERAL] = QT_ROWS_ACCESS,
         [QTRACE_COLUMN_EVENT] = QT_ROWS_EVENT,
+        [QTRACE_COLUMN_SUMMARY] = QT_ROWS_COUNT,
         [QTRACE_COLUMN_DEFINITIONS] = QT_ROWS_TRANSLATION,
+        [QTRACE_COLUMN_INDEX] = QT_ROWS_FRAME,
     };
 
     return id < sizeof(kind) ? kind[id] : 0;
@@ -67,7 +69,7 @@ static void pack_column(Qtrace__Column *to, const struct qt_frame *frame, unsign
     X(last_time) X(first_translation) X(translations) X(copy) X(syscalls)                 \
     X(lost_blocks) X(lost_insns) X(lost_accesses) X(lost_events)
 
-int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out)
+int qt_frame_pack(const struct qt_frame *frame, bool for_index, struct qt_buf *out)
 {
     Qtrace__Column column[QTRACE_FRAME_COLUMNS], *list[QTRACE_FRAME_COLUMNS];
     Qtrace__Frame message = QTRACE__FRAME__INIT;
@@ -79,6 +81,10 @@ int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out)
 #undef PACK
     for (i = 0; i < frame->info.n_columns; i++) {
         pack_column(&column[i], frame, i);
+        if (for_index) {
+            column[i].crc32c = 0;
+            column[i].n_needs = 0;
+        }
         list[i] = &column[i];
     }
     message.table_bits = frame->bits;
@@ -154,9 +160,9 @@ static int check_counts(const struct qtrace_frame_info *f, struct qtrace_error *
                            f->translations > UINT32_MAX - f->first_translation)) {
         return damaged(err, "a definition frame has impossible ids");
     }
-    if (f->definitions && (f->n_columns != 1 || f->blocks > 0 || f->accesses > 0 ||
-                           f->events > 0)) {
-        return damaged(err, "a definition frame has rows of other kinds");
+    if ((f->definitions && f->n_columns != 1) ||
+        (!f->of_stream && (f->blocks > 0 || f->accesses > 0 || f->events > 0))) {
+        return damaged(err, "a frame without events has rows of them");
     }
     return QTRACE_OK;
 }
@@ -180,11 +186,13 @@ static int unpack(struct qt_frame *frame, const Qtrace__Frame *message,
     for (i = 0; ret == QTRACE_OK && i < message->n_column; i++) {
         ret = unpack_column(frame, i, message->column[i], err);
         frame->info.definitions |= message->column[i]->id == QTRACE_COLUMN_DEFINITIONS;
+        frame->info.index |= message->column[i]->id == QTRACE_COLUMN_INDEX;
     }
+    frame->info.of_stream = !frame->info.definitions && !frame->info.index;
     if (ret == QTRACE_OK) {
         ret = check_counts(&frame->info, err);
     }
-    if (ret == QTRACE_OK && !frame->info.definitions &&
+    if (ret == QTRACE_OK && frame->info.of_stream &&
         (frame->bits < QT_BITS_MIN || frame->bits > QT_BITS_MAX)) {
         ret = damaged(err, "a frame has tables of an impossible size");
     }
@@ -218,6 +226,8 @@ void qt_frame_coder_finish(struct qt_frame_coder *coder)
 
     qt_codec_finish(&coder->codec);
     qt_predictor_finish(&coder->predictor);
+    qt_counts_finish(&coder->counts);
+    qt_buf_finish(&coder->summary);
     for (i = 0; i < QT_COLUMNS; i++) {
         qt_buf_finish(&coder->raw[i]);
     }
@@ -248,7 +258,9 @@ int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_
         .stored_size = coder->stored.len - begin,
     };
     frame->crc[i] = qt_crc32c(0, coder->stored.data + begin, coder->stored.len - begin);
-    frame->mandatory |= (uint16_t)(1u << i);
+    if (id != QTRACE_COLUMN_SUMMARY && id != QTRACE_COLUMN_INDEX) {
+        frame->mandatory |= (uint16_t)(1u << i);
+    }
     frame->info.n_columns++;
     return QTRACE_OK;
 }
@@ -268,6 +280,27 @@ static void describe(struct qtrace_frame_info *f, const struct qt_encoder *e)
     f->first_time = e->first_time;
     f->last_seq = e->last.seq;
     f->last_time = e->last.time;
+}
+
+static int add_summary(struct qt_frame_coder *coder, unsigned level,
+                       const struct qt_encoder *encoder, struct qt_frame *frame)
+{
+    uint64_t rows = 0;
+    int ret = qt_encoder_count(encoder, &coder->counts);
+
+    coder->summary.len = 0;
+    if (ret == QTRACE_OK) {
+        ret = qt_counts_pack(&coder->counts, &coder->summary, &rows);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (rows == 0) {
+        coder->summary.len = 0;
+        return QTRACE_OK;
+    }
+    return qt_frame_add_column(coder, level, frame, QTRACE_COLUMN_SUMMARY, rows,
+                               coder->summary.data, coder->summary.len);
 }
 
 int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
@@ -293,7 +326,10 @@ int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
                                     qtrace_column_name(id), qtrace_strerror(ret));
         }
     }
-    return QTRACE_OK;
+    ret = add_summary(coder, level, encoder, frame);
+    return ret < 0 ? qtrace_error_set(err, ret, UINT64_MAX, "the summary: %s",
+                                      qtrace_strerror(ret))
+                   : QTRACE_OK;
 }
 
 /* ---- decoding ---- */
@@ -345,25 +381,52 @@ static int find_columns(const struct qt_frame *frame, unsigned *index, struct qt
     return QTRACE_OK;
 }
 
+uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select)
+{
+    static const uint8_t needed_for[QT_COLUMNS] = {
+        [QTRACE_COLUMN_BLOCK] = QTRACE_SELECT_BLOCKS,
+        [QTRACE_COLUMN_STARTED] = QTRACE_SELECT_BLOCKS,
+        [QTRACE_COLUMN_ACCESS_SHAPE] = QTRACE_SELECT_ACCESSES,
+        [QTRACE_COLUMN_ACCESS_ADDRESS] = QTRACE_SELECT_ADDRESSES,
+        [QTRACE_COLUMN_ACCESS_LITERAL] = QTRACE_SELECT_ADDRESSES,
+        [QTRACE_COLUMN_EVENT] = QTRACE_SELECT_EVENTS,
+    };
+    uint32_t wanted = 0;
+    unsigned i, id, need;
+
+    for (i = 0; i < frame->info.n_columns; i++) {
+        id = frame->info.column[i].id;
+        need = id < QT_COLUMNS ? needed_for[id] : 0;
+        if (select == QTRACE_SELECT_ALL || (need != 0 && (select & need) == need)) {
+            wanted |= 1u << i;
+        }
+    }
+    return wanted;
+}
+
 static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame,
                       const uint8_t *stored, const unsigned *index,
                       struct qt_column_bytes *bytes, struct qtrace_error *err)
 {
+    const uint32_t wanted = qt_frame_columns(frame, bytes->select);
     const struct qtrace_column_info *c;
     struct qt_buf *raw;
     unsigned i;
     int ret;
 
-    for (i = 0; i < frame->info.n_columns; stored += frame->info.column[i++].stored_size) {
+    for (i = 0; i < frame->info.n_columns; i++) {
+        const uint8_t *from = stored;
+
         c = &frame->info.column[i];
-        if (c->id >= QT_COLUMNS || index[c->id] != i + 1) {
+        stored += wanted >> i & 1 ? c->stored_size : 0;
+        if (!(wanted >> i & 1) || c->id >= QT_COLUMNS || index[c->id] != i + 1) {
             continue;
         }
         raw = &coder->raw[c->id];
         raw->len = 0;
         ret = qt_buf_reserve(raw, c->raw_size);
         if (ret == QTRACE_OK) {
-            ret = qt_codec_decode(&coder->codec, c->codec, stored, c->stored_size, raw->data,
+            ret = qt_codec_decode(&coder->codec, c->codec, from, c->stored_size, raw->data,
                                   c->raw_size);
         }
         if (ret < 0) {
@@ -377,16 +440,20 @@ static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame
     return QTRACE_OK;
 }
 
-static struct qt_batch *new_batch(const struct qtrace_frame_info *f)
+static struct qt_batch *new_batch(const struct qtrace_frame_info *f, unsigned select)
 {
+    const bool accesses = (select & QTRACE_SELECT_ACCESSES) == QTRACE_SELECT_ACCESSES;
     const struct qt_batch_size size = {
-        .blocks = (uint32_t)f->blocks,
-        .accesses = (uint32_t)f->accesses,
-        .events = (uint32_t)f->events,
+        .blocks = select & QTRACE_SELECT_BLOCKS ? (uint32_t)f->blocks : 0,
+        .accesses = accesses ? (uint32_t)f->accesses : 0,
+        .events = select & QTRACE_SELECT_EVENTS ? (uint32_t)f->events : 0,
     };
     struct qt_batch *b = qt_batch_new(&size);
 
     if (b != NULL) {
+        b->batch.n_blocks = (uint32_t)f->blocks;
+        b->batch.n_accesses = (uint32_t)f->accesses;
+        b->batch.n_events = (uint32_t)f->events;
         b->batch.stream = f->stream;
         b->batch.vcpu = f->vcpu;
         b->batch.first_block = f->first_block;
@@ -419,17 +486,18 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
     const char *why;
     int ret;
 
-    b = new_batch(&frame->info);
+    b = new_batch(&frame->info, bytes->select);
     *batch = b == NULL ? NULL : &b->batch;
     if (b == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
     ret = qt_columns_decode(&coder->predictor, b, bytes, lengths, &why);
-    if (ret == QTRACE_OK && b->batch.n_insns != frame->info.insns) {
+    if (ret == QTRACE_OK && bytes->select & QTRACE_SELECT_BLOCKS &&
+        b->batch.n_insns != frame->info.insns) {
         ret = QTRACE_E_DAMAGED;
         why = "a frame has not the instructions that it announces";
     }
-    if (ret == QTRACE_OK && !same_loss(&frame->info, &b->batch)) {
+    if (ret == QTRACE_OK && bytes->select & QTRACE_SELECT_EVENTS && !same_loss(&frame->info, &b->batch)) {
         ret = QTRACE_E_DAMAGED;
         why = "a frame has not the loss that it announces";
     }
@@ -441,11 +509,11 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
 }
 
 int qt_frame_decode(struct qt_frame_coder *coder, const struct qt_frame *frame,
-                    const uint8_t *stored, const struct qt_lengths *lengths,
+                    unsigned select, const uint8_t *stored, const struct qt_lengths *lengths,
                     struct qtrace_batch **batch, struct qtrace_error *err)
 {
     unsigned index[QT_COLUMNS] = {0};
-    struct qt_column_bytes bytes = {.bits = frame->bits};
+    struct qt_column_bytes bytes = {.bits = frame->bits, .select = select};
     int ret = find_columns(frame, index, err);
 
     *batch = NULL;

@@ -22,8 +22,9 @@ struct qt_frame {
     unsigned bits;      /* of the predictors' tables; event frames only */
 };
 
-/* Pack the message into out, which is emptied first. */
-int qt_frame_pack(const struct qt_frame *frame, struct qt_buf *out);
+/* Pack the message into out, which is emptied first; or what the index says of it, which is
+ * less. */
+int qt_frame_pack(const struct qt_frame *frame, bool for_index, struct qt_buf *out);
 
 /* Unpack a message. QTRACE_E_DAMAGED: it contradicts itself; QTRACE_E_REFUSED: it needs what
  * this library does not know. */
@@ -36,6 +37,8 @@ struct qt_frame_coder {
     struct qt_buf stored; /* the columns' stored bytes, in the order of the directory */
     struct qt_buf raw[QT_COLUMNS];   /* decoding only, as is the next */
     struct qt_predictor predictor;
+    struct qtrace_counts counts; /* encoding only, as is the next */
+    struct qt_buf summary;       /* of the last frame; len 0 = it has none */
 };
 
 void qt_frame_coder_finish(struct qt_frame_coder *coder);
@@ -50,10 +53,14 @@ int qt_frame_encode(struct qt_frame_coder *coder, unsigned level,
 int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_frame *frame,
                         unsigned id, uint64_t rows, const void *raw, size_t size);
 
-/* Decode the stored columns of a frame, which lie one behind the other at stored and whose
- * sums have been checked. */
+/* The columns, a bit per column, that are needed for what is selected (QTRACE_SELECT_*). All,
+ * unknown ones included, for everything. */
+uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select);
+
+/* Decode what is selected of a frame. The stored bytes of the columns that are needed for it lie
+ * one behind the other at stored; their sums have been checked. */
 int qt_frame_decode(struct qt_frame_coder *coder, const struct qt_frame *frame,
-                    const uint8_t *stored, const struct qt_lengths *lengths,
+                    unsigned select, const uint8_t *stored, const struct qt_lengths *lengths,
                     struct qtrace_batch **batch, struct qtrace_error *err);
 
 #endif

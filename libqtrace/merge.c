@@ -91,7 +91,7 @@ static size_t count_streams(const struct qtrace_reader *reader)
 
     for (size_t i = 0; i < qtrace_reader_n_frames(reader); i++) {
         const struct qtrace_frame_info *f = qtrace_reader_frame(reader, i);
-        if (!f->definitions && f->stream >= n) {
+        if (f->of_stream && f->stream >= n) {
             n = (size_t)f->stream + 1;
         }
     }
@@ -104,7 +104,7 @@ static int list_frames(struct qtrace_merge *m)
 
     for (size_t i = 0; i < n; i++) {
         const struct qtrace_frame_info *f = qtrace_reader_frame(m->reader, i);
-        if (!f->definitions) {
+        if (f->of_stream) {
             m->cursor[f->stream].n_frames++;
         }
     }
@@ -119,7 +119,7 @@ static int list_frames(struct qtrace_merge *m)
     }
     for (size_t i = 0; i < n; i++) {
         const struct qtrace_frame_info *f = qtrace_reader_frame(m->reader, i);
-        if (!f->definitions) {
+        if (f->of_stream) {
             struct cursor *c = &m->cursor[f->stream];
             c->frame[c->n_frames++] = i;
         }

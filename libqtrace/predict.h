@@ -44,19 +44,22 @@ struct qt_node {
     uint32_t key;
     uint32_t next;           /* node of the access that followed in its row; 0 = none did */
     uint32_t partner;        /* node */
-    uint32_t favourite;      /* predictor */
+    uint32_t favourite : 4;  /* predictor */
+    uint32_t count : 28;     /* accesses; the encoder's */
 };
 
 /* A block. Number 0 stands for all that come when there are too many. */
 struct qt_entry {
     uint32_t id;        /* UINT32_MAX = none */
-    uint32_t length;    /* instructions */
+    uint32_t length : 10; /* instructions */
+    uint32_t count : 22;  /* rows; the encoder's */
     uint32_t first;     /* node of the first access; 0 = none */
     uint32_t successor; /* entry of the block that followed last */
 };
 
 struct qt_predictor {
     unsigned bits;           /* of the tables that are there; 0 = none */
+    uint32_t undefined;      /* the block that decoding stopped at; UINT32_MAX = none */
     uint32_t n_nodes, n_entries;
     struct qt_node *node;    /* 2 << bits */
     struct qt_entry *entry;  /* 1 << bits */

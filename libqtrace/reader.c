@@ -94,31 +94,6 @@ static void show_run(struct qtrace_run *run, const Qtrace__Run *m)
     run->disas = m->disas;
 }
 
-int qtrace_reader_open(struct qtrace_reader **out, const char *path, struct qtrace_error *err)
-{
-    struct qtrace_reader *r = calloc(1, sizeof(*r));
-    int ret;
-
-    *out = NULL;
-    if (r == NULL) {
-        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
-    }
-    r->fd = -1;
-    ret = open_file(r, path, err);
-    if (ret == QTRACE_OK) {
-        ret = qt_scan(r, err);
-    }
-    if (ret < 0) {
-        qtrace_reader_close(&r);
-        return ret;
-    }
-    if (r->run_message != NULL) {
-        show_run(&r->run, r->run_message);
-    }
-    *out = r;
-    return QTRACE_OK;
-}
-
 static void free_messages(struct qtrace_reader *r)
 {
     if (r->header != NULL) {
@@ -132,15 +107,13 @@ static void free_messages(struct qtrace_reader *r)
     }
 }
 
-void qtrace_reader_close(struct qtrace_reader **reader)
+/* All but the file. */
+static void forget(struct qtrace_reader *r)
 {
-    struct qtrace_reader *r = reader == NULL ? NULL : *reader;
+    const int fd = r->fd;
+    const uint64_t size = r->size;
     size_t i;
 
-    if (r == NULL) {
-        return;
-    }
-    *reader = NULL;
     free_messages(r);
     for (i = 0; i < r->n_streams; i++) {
         free(r->stream[i].frame);
@@ -148,12 +121,74 @@ void qtrace_reader_close(struct qtrace_reader **reader)
     free(r->stream);
     free(r->frame);
     free(r->gap);
+    free(r->segment);
     qt_dictionary_finish(&r->dictionary);
     qt_frame_coder_finish(&r->coder);
     qt_buf_finish(&r->window);
     qt_buf_finish(&r->search);
     qt_buf_finish(&r->stored);
     qt_buf_finish(&r->raw);
+    qt_buf_finish(&r->packed[0]);
+    qt_buf_finish(&r->packed[1]);
+    *r = (struct qtrace_reader){.fd = fd, .size = size, .select = QTRACE_SELECT_ALL};
+}
+
+static int open_reader(struct qtrace_reader **out, const char *path, bool indexed,
+                       struct qtrace_error *err)
+{
+    struct qtrace_reader *r = calloc(1, sizeof(*r));
+    int ret;
+
+    *out = NULL;
+    if (r == NULL) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    r->fd = -1;
+    r->select = QTRACE_SELECT_ALL;
+    ret = open_file(r, path, err);
+    if (ret == QTRACE_OK) {
+        ret = indexed ? qt_open_indexed(r, err) : QTRACE_END;
+    }
+    if (ret == QTRACE_END) {
+        forget(r);
+        ret = qt_scan(r, err);
+    }
+    if (ret < 0) {
+        qtrace_reader_close(&r);
+        return ret;
+    }
+    if (r->run_message != NULL) {
+        show_run(&r->run, r->run_message);
+    }
+    *out = r;
+    return QTRACE_OK;
+}
+
+int qtrace_reader_open(struct qtrace_reader **out, const char *path, struct qtrace_error *err)
+{
+    return open_reader(out, path, false, err);
+}
+
+int qtrace_reader_open_indexed(struct qtrace_reader **out, const char *path,
+                               struct qtrace_error *err)
+{
+    return open_reader(out, path, true, err);
+}
+
+bool qtrace_reader_is_indexed(const struct qtrace_reader *reader)
+{
+    return reader->indexed;
+}
+
+void qtrace_reader_close(struct qtrace_reader **reader)
+{
+    struct qtrace_reader *r = reader == NULL ? NULL : *reader;
+
+    if (r == NULL) {
+        return;
+    }
+    *reader = NULL;
+    forget(r);
     if (r->fd >= 0) {
         close(r->fd);
     }
@@ -245,10 +280,15 @@ size_t qtrace_reader_n_translations(const struct qtrace_reader *reader)
     return reader->n_translations;
 }
 
-const struct qtrace_translation *qtrace_reader_translation(const struct qtrace_reader *reader,
+const struct qtrace_translation *qtrace_reader_translation(struct qtrace_reader *reader,
                                                            uint32_t id)
 {
-    return qt_dictionary_get(&reader->dictionary, id);
+    const struct qtrace_translation *t = qt_dictionary_get(&reader->dictionary, id);
+
+    if (t == NULL && qt_indexed_define(reader, id, NULL) == QTRACE_OK) {
+        t = qt_dictionary_get(&reader->dictionary, id);
+    }
+    return t;
 }
 
 /* Does the frame hold the ordinal or something behind it? */
@@ -294,28 +334,55 @@ int qtrace_reader_find(const struct qtrace_reader *reader, uint32_t stream,
 
 /* ---- reading ---- */
 
-static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame,
+void qtrace_reader_select(struct qtrace_reader *reader, unsigned select)
+{
+    reader->select = select;
+}
+
+/* Columns that lie side by side are read at once. */
+static int read_run(struct qtrace_reader *r, const struct qtrace_frame_info *f, unsigned from,
+                    unsigned to, struct qtrace_error *err)
+{
+    uint64_t size = 0;
+    unsigned i;
+    int ret;
+
+    for (i = from; i < to; i++) {
+        size += f->column[i].stored_size;
+    }
+    if (qt_buf_reserve(&r->stored, size) < 0) {
+        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    ret = qt_io_pread(r->fd, r->stored.data + r->stored.len, size, f->column[from].offset, err);
+    r->stored.len += size;
+    return ret;
+}
+
+static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame, uint32_t wanted,
                         struct qtrace_error *err)
 {
     const struct qtrace_frame_info *f = &frame->info;
     const struct qtrace_column_info *c;
-    uint64_t first, size = 0;
     const uint8_t *p;
-    unsigned i;
-    int ret;
+    unsigned i, from;
+    int ret = QTRACE_OK;
 
-    for (i = 0; i < f->n_columns; i++) {
-        size += f->column[i].stored_size;
-    }
-    first = f->offset + f->size - size;
     r->stored.len = 0;
-    if (qt_buf_reserve(&r->stored, size) < 0) {
-        return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    for (i = 0; ret == QTRACE_OK && i < f->n_columns;) {
+        for (from = i; i < f->n_columns && wanted >> i & 1; i++) {
+        }
+        if (from < i) {
+            ret = read_run(r, f, from, i, err);
+        } else {
+            i++;
+        }
     }
-    ret = qt_io_pread(r->fd, r->stored.data, size, first, err);
     p = r->stored.data;
     for (i = 0; ret == QTRACE_OK && i < f->n_columns; i++) {
         c = &f->column[i];
+        if (!(wanted >> i & 1)) {
+            continue;
+        }
         if (qt_crc32c(0, p, c->stored_size) != frame->crc[i]) {
             return qtrace_error_set(err, QTRACE_E_DAMAGED, c->offset,
                                     "column %s at offset %" PRIu64
@@ -325,6 +392,38 @@ static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame,
         p += c->stored_size;
     }
     return ret;
+}
+
+static int read_frame(struct qtrace_reader *r, const struct qt_frame *frame,
+                      struct qtrace_batch **batch, struct qtrace_error *err)
+{
+    int ret = read_columns(r, frame, qt_frame_columns(frame, r->select), err);
+
+    r->coder.predictor.undefined = UINT32_MAX;
+    return ret == QTRACE_OK ? qt_frame_decode(&r->coder, frame, r->select, r->stored.data,
+                                              &r->dictionary.lengths, batch, err)
+                            : ret;
+}
+
+/* With an index, definitions are read when a frame is found to need them. */
+static int read_defined(struct qtrace_reader *r, const struct qt_frame *frame,
+                        struct qtrace_batch **batch, struct qtrace_error *err)
+{
+    uint32_t id;
+    int ret;
+
+    for (;;) {
+        ret = read_frame(r, frame, batch, err);
+        id = r->coder.predictor.undefined;
+        if (ret != QTRACE_E_DAMAGED || id == UINT32_MAX ||
+            qt_dictionary_has(&r->dictionary, id, 1)) {
+            return ret;
+        }
+        ret = qt_indexed_define(r, id, err);
+        if (ret < 0 || !qt_dictionary_has(&r->dictionary, id, 1)) {
+            return ret < 0 ? ret : QTRACE_E_DAMAGED;
+        }
+    }
 }
 
 static int add_bad_frame(struct qtrace_reader *r, struct qt_reader_frame *f,
@@ -339,6 +438,24 @@ static int add_bad_frame(struct qtrace_reader *r, struct qt_reader_frame *f,
     return qt_scan_damage(r, offset, &f->frame, error->message);
 }
 
+/* A frame cannot be read: note it, if it is the frame's fault. */
+static int give_up(struct qtrace_reader *r, struct qt_reader_frame *f, int code,
+                   struct qtrace_error *error, struct qtrace_error *err)
+{
+    if (code == QTRACE_E_TRUNCATED) {
+        /* The file has become shorter since it was opened. */
+        error->code = code = QTRACE_E_DAMAGED;
+    }
+    if ((code == QTRACE_E_DAMAGED || code == QTRACE_E_REFUSED) &&
+        add_bad_frame(r, f, error) < 0) {
+        code = qtrace_error_set(error, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    }
+    if (err != NULL) {
+        *err = *error;
+    }
+    return code;
+}
+
 int qtrace_reader_read(struct qtrace_reader *reader, size_t i, struct qtrace_batch **batch,
                        struct qtrace_error *err)
 {
@@ -347,29 +464,108 @@ int qtrace_reader_read(struct qtrace_reader *reader, size_t i, struct qtrace_bat
     int ret;
 
     *batch = NULL;
-    if (i >= reader->n_frames || reader->frame[i].frame.info.definitions) {
+    if (i >= reader->n_frames || !reader->frame[i].frame.info.of_stream) {
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
                                 "frame %zu is no frame of events", i);
     }
     f = &reader->frame[i];
-    ret = read_columns(reader, &f->frame, &error);
+    ret = qt_indexed_frame(reader, f, &error);
     if (ret == QTRACE_OK) {
-        ret = qt_frame_decode(&reader->coder, &f->frame, reader->stored.data,
-                              &reader->dictionary.lengths, batch, &error);
+        ret = read_defined(reader, &f->frame, batch, &error);
+    }
+    return ret == QTRACE_OK ? ret : give_up(reader, f, ret, &error, err);
+}
+
+/* ---- counting ---- */
+
+static bool has_summary(const struct qt_frame *f, unsigned *column)
+{
+    for (*column = 0; *column < f->info.n_columns; ++*column) {
+        const struct qtrace_column_info *c = &f->info.column[*column];
+
+        if (c->id == QTRACE_COLUMN_SUMMARY) {
+            return c->encoding == QT_ENCODING && c->codec <= QT_CODEC_LZ4 &&
+                   c->raw_size <= QT_SUMMARY_MAX;
+        }
+    }
+    return false;
+}
+
+static int count_summary(struct qtrace_reader *r, struct qt_reader_frame *f, unsigned column,
+                         uint32_t limit, struct qtrace_counts *counts, struct qtrace_error *err)
+{
+    struct qtrace_error error;
+    int ret = qt_indexed_frame(r, f, &error);
+
+    if (ret == QTRACE_OK) {
+        ret = qt_scan_column(r, &f->frame, column, &error);
     }
     if (ret == QTRACE_OK) {
-        return QTRACE_OK;
+        ret = qt_counts_unpack(counts, r->raw.data, r->raw.len,
+                               f->frame.info.column[column].rows, limit);
+        qtrace_error_set(&error, ret, f->frame.info.offset, "the summary at offset %" PRIu64
+                         ": %s", f->frame.info.offset, qtrace_strerror(ret));
     }
-    if (ret == QTRACE_E_TRUNCATED) {
-        /* The file has become shorter since it was opened. */
-        error.code = ret = QTRACE_E_DAMAGED;
+    return ret == QTRACE_OK ? ret : give_up(r, f, ret, &error, err);
+}
+
+static int count_rows(struct qtrace_reader *r, size_t i, struct qtrace_counts *counts,
+                      struct qtrace_error *err)
+{
+    const unsigned select = r->select;
+    struct qtrace_batch *batch;
+    int ret;
+
+    r->select = QTRACE_SELECT_ACCESSES;
+    ret = qtrace_reader_read(r, i, &batch, err);
+    r->select = select;
+    if (ret == QTRACE_OK && qtrace_counts_add(counts, batch, r) < 0) {
+        ret = qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    if ((ret == QTRACE_E_DAMAGED || ret == QTRACE_E_REFUSED) &&
-        add_bad_frame(reader, f, &error) < 0) {
-        ret = qtrace_error_set(&error, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+    qtrace_batch_free(&batch);
+    return ret;
+}
+
+/* The segment of the index that begins with frame i and ends before n: the frame that sums it
+ * up, 0 = there is none. */
+static size_t segment_at(const struct qtrace_reader *r, size_t i, size_t n)
+{
+    unsigned column;
+    size_t end;
+
+    if (i > 0 && !r->frame[i].frame.info.index) {
+        return 0;
     }
-    if (err != NULL) {
-        *err = error;
+    for (end = i + 1; end < n && !r->frame[end].frame.info.index; end++) {
+    }
+    return end < n && has_summary(&r->frame[end].frame, &column) ? end : 0;
+}
+
+int qtrace_reader_count(struct qtrace_reader *reader, size_t first, size_t n,
+                        struct qtrace_counts *counts, struct qtrace_error *err)
+{
+    size_t i, end, last;
+    unsigned column;
+    int ret = QTRACE_OK;
+
+    if (first > reader->n_frames || n > reader->n_frames - first) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX, "there are no such frames");
+    }
+    for (i = first, last = first + n; ret == QTRACE_OK && i < last; i++) {
+        struct qt_reader_frame *f = &reader->frame[i];
+
+        end = reader->damaged ? 0 : segment_at(reader, i, last);
+        if (end > 0 && has_summary(&reader->frame[end].frame, &column)) {
+            ret = count_summary(reader, &reader->frame[end], column, QT_COUNTS_SEGMENT, counts,
+                                err);
+            i = end - 1;
+        } else if (!f->frame.info.of_stream) {
+            continue;
+        } else if (has_summary(&f->frame, &column)) {
+            ret = count_summary(reader, f, column, QT_COUNTS_FRAME, counts, err);
+        } else {
+            ret = count_rows(reader, i, counts, err);
+        }
     }
     return ret;
 }

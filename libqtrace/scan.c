@@ -37,7 +37,7 @@ int qt_scan_damage(struct qtrace_reader *reader, uint64_t offset, const struct q
 {
     struct qtrace_gap gap = {.offset = offset, .stream = UINT32_MAX};
 
-    if (frame != NULL && !frame->info.definitions) {
+    if (frame != NULL && frame->info.of_stream) {
         gap.stream = frame->info.stream;
         gap.first_block = frame->info.first_block;
         gap.first_insn = frame->info.first_insn;
@@ -242,8 +242,8 @@ int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, u
 
 /* ---- definitions ---- */
 
-static int load_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
-                            struct qtrace_error *err)
+int qt_scan_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
+                        struct qtrace_error *err)
 {
     const struct qtrace_frame_info *f = &frame->info;
     uint32_t first = (uint32_t)f->first_translation;
@@ -280,7 +280,7 @@ static int take_definitions(struct qtrace_reader *r, const struct qt_frame *fram
 {
     struct qtrace_error local;
     uint64_t end = frame->info.first_translation + frame->info.translations;
-    int ret = load_definitions(r, frame, &local);
+    int ret = qt_scan_definitions(r, frame, &local);
 
     if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
         if (err != NULL) {
@@ -420,6 +420,88 @@ static int take_events(struct qtrace_reader *r, const struct qt_frame *frame,
     return QTRACE_OK;
 }
 
+int qt_scan_frame(struct qtrace_reader *reader, const struct qt_frame *frame,
+                  struct qtrace_error *err)
+{
+    if (frame->info.of_stream) {
+        return take_events(reader, frame, err);
+    }
+    return add_frame(reader, frame) < 0 ? no_memory(err) : QTRACE_OK;
+}
+
+/* ---- the index ---- */
+
+bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
+                  const struct qt_frame *b)
+{
+    struct qt_buf *x = &reader->packed[0], *y = &reader->packed[1];
+
+    return a->info.offset == b->info.offset && a->info.size == b->info.size &&
+           qt_frame_pack(a, true, x) == QTRACE_OK && qt_frame_pack(b, true, y) == QTRACE_OK &&
+           x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
+}
+
+/* Does the segment in the file say of the frames before it what the walk has found? */
+static bool segment_is_right(struct qtrace_reader *r, const struct qt_index_segment *s)
+{
+    size_t i;
+
+    if (s->previous != r->last_index_offset || s->first != r->last_index ||
+        s->n != r->n_frames - r->last_index) {
+        return false;
+    }
+    for (i = 0; i < s->n; i++) {
+        if (!qt_scan_same(r, &s->frame[i], &r->frame[s->first + i].frame)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int qt_scan_segment(struct qtrace_reader *reader, const struct qt_frame *frame,
+                    struct qtrace_error *err)
+{
+    const struct qtrace_column_info *c = &frame->info.column[0];
+    int ret;
+
+    if (reader->segment == NULL) {
+        reader->segment = malloc(sizeof(*reader->segment));
+    }
+    if (reader->segment == NULL) {
+        return no_memory(err);
+    }
+    if (c->id != QTRACE_COLUMN_INDEX || c->encoding != QT_ENCODING || c->codec > QT_CODEC_LZ4 ||
+        c->raw_size > QT_INDEX_MAX) {
+        return QTRACE_E_DAMAGED;
+    }
+    ret = qt_scan_column(reader, frame, 0, err);
+    return ret < 0 ? ret
+                   : qt_index_unpack(reader->segment, reader->raw.data, reader->raw.len,
+                                     frame->info.offset);
+}
+
+/* The walk needs no index, but a wrong one is damage; so is a wrong sum of a column. */
+static int take_index(struct qtrace_reader *r, const struct qt_frame *frame,
+                      struct qtrace_error *err)
+{
+    bool whole = !r->damaged;
+    unsigned i;
+    int ret = qt_scan_segment(r, frame, err);
+
+    for (i = 1; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
+        ret = read_stored(r, frame, i, err);
+    }
+    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
+        return ret;
+    }
+    if (ret < 0 || (whole && !segment_is_right(r, r->segment))) {
+        ret = note(r, frame->info.offset, "a segment of the index is wrong");
+    }
+    r->last_index = r->n_frames;
+    r->last_index_offset = frame->info.offset;
+    return ret == QTRACE_E_NOMEM ? no_memory(err) : QTRACE_OK;
+}
+
 /* ---- the messages ---- */
 
 static int take_header(struct qtrace_reader *r, const struct qt_envelope *e,
@@ -523,33 +605,33 @@ static int take_frame(struct qtrace_reader *r, const struct qt_envelope *e, uint
     if (ret < 0) {
         return ret;
     }
-    if (!frame.info.definitions && frame.info.stream >= QT_MAX_STREAMS) {
+    if (frame.info.of_stream && frame.info.stream >= QT_MAX_STREAMS) {
         return QTRACE_E_DAMAGED;
     }
     if (!place(r, &frame, offset, next)) {
-        if (!frame.info.definitions &&
+        if (frame.info.of_stream &&
             get_stream(r, frame.info.stream, frame.info.vcpu, &s) < 0) {
             return no_memory(err);
         }
         return QTRACE_E_TRUNCATED;
     }
-    if (!frame.info.definitions) {
-        return take_events(r, &frame, err);
+    if (frame.info.index) {
+        ret = take_index(r, &frame, err);
     }
-    return add_frame(r, &frame) < 0 ? no_memory(err) : take_definitions(r, &frame, err);
+    if (ret == QTRACE_OK) {
+        ret = qt_scan_frame(r, &frame, err);
+    }
+    return ret == QTRACE_OK && frame.info.definitions ? take_definitions(r, &frame, err) : ret;
 }
 
-/* QTRACE_E_DAMAGED: the message is nonsense; QTRACE_E_TRUNCATED: its columns are cut off. */
-static int take(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
-                uint64_t *next, struct qtrace_error *err)
+int qt_scan_message(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
+                    struct qtrace_error *err)
 {
     switch (e->type) {
     case QT_ENVELOPE_FILE_HEADER:
         return take_header(r, e, err);
     case QT_ENVELOPE_RUN:
         return take_run(r, e);
-    case QT_ENVELOPE_FRAME:
-        return take_frame(r, e, offset, next, err);
     case QT_ENVELOPE_END:
         return take_end(r, e, offset);
     case QT_ENVELOPE_END_MARK:
@@ -562,6 +644,14 @@ static int take(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t o
         }
         return QTRACE_OK;
     }
+}
+
+/* QTRACE_E_DAMAGED: the message is nonsense; QTRACE_E_TRUNCATED: its columns are cut off. */
+static int take(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
+                uint64_t *next, struct qtrace_error *err)
+{
+    return e->type == QT_ENVELOPE_FRAME ? take_frame(r, e, offset, next, err)
+                                        : qt_scan_message(r, e, offset, err);
 }
 
 /* ---- the walk ---- */
@@ -734,7 +824,7 @@ static int open_end(struct qtrace_reader *r, const struct qt_reader_stream *s)
     return add_gap(r, &gap);
 }
 
-static int finish(struct qtrace_reader *r)
+int qt_scan_finish(struct qtrace_reader *r)
 {
     size_t i;
     int ret = QTRACE_OK;
@@ -748,7 +838,8 @@ static int finish(struct qtrace_reader *r)
     for (i = 0; ret == QTRACE_OK && i < r->end->n_stream; i++) {
         ret = compare_totals(r, r->end->stream[i]);
     }
-    if (ret == QTRACE_OK && !qt_dictionary_has(&r->dictionary, 0, r->end->translations)) {
+    if (ret == QTRACE_OK && !r->indexed &&
+        !qt_dictionary_has(&r->dictionary, 0, r->end->translations)) {
         ret = note(r, r->end_offset, "definitions are missing");
     }
     if (r->end->translations > r->n_translations) {
@@ -768,7 +859,7 @@ int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err)
     if (ret == QTRACE_OK) {
         ret = walk(reader, err);
     }
-    if (ret == QTRACE_OK && finish(reader) < 0) {
+    if (ret == QTRACE_OK && qt_scan_finish(reader) < 0) {
         ret = no_memory(err);
     }
     return ret;

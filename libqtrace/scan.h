@@ -8,7 +8,7 @@
 
 #include "dictionary.h"
 #include "envelope.h"
-#include "frame.h"
+#include "index.h"
 #include "trace.pb-c.h"
 
 /* Ordinals, or numbers of rows, of the four kinds. */
@@ -18,7 +18,8 @@ struct qt_ordinals {
 
 struct qt_reader_frame {
     struct qt_frame frame;
-    bool bad; /* its gap has been added */
+    bool bad;     /* its gap has been added */
+    bool indexed; /* known from the index alone: without the sums of its columns */
 };
 
 struct qt_reader_stream {
@@ -42,6 +43,9 @@ struct qtrace_reader {
     bool after_damage; /* the walk has just resumed: a jump of the sequence says nothing */
     bool cut;          /* the file ends within an envelope or its columns */
     bool mark;         /* the end mark has been seen */
+    bool indexed;      /* opened by the index: definitions are loaded when they are needed */
+    size_t last_index; /* frames before this one are in earlier segments of the index */
+    uint64_t last_index_offset;
     bool damaged, lost;
 
     Qtrace__FileHeader *header; /* NULL = not found, as the two below */
@@ -59,12 +63,27 @@ struct qtrace_reader {
     struct qt_dictionary dictionary;
     uint64_t n_translations;
 
+    unsigned select; /* QTRACE_SELECT_* */
     struct qt_frame_coder coder;
     struct qt_buf window;   /* envelope being looked at */
     struct qt_buf search;   /* piece of the file being searched */
     struct qt_buf stored;   /* columns as stored */
     struct qt_buf raw;      /* one column */
+    struct qt_buf packed[2]; /* frames being compared */
+    struct qt_index_segment *segment;
 };
+
+/* Take in what the index says (indexed.c). QTRACE_END: there is no good one; the reader is left
+ * in disorder. Other errors are final. */
+int qt_open_indexed(struct qtrace_reader *reader, struct qtrace_error *err);
+
+/* Read the header of a frame that only the index has told of. */
+int qt_indexed_frame(struct qtrace_reader *reader, struct qt_reader_frame *frame,
+                     struct qtrace_error *err);
+
+/* See that a translation is defined, if any of the file's definitions can be read that does.
+ * Fails only for want of memory or on I/O errors. */
+int qt_indexed_define(struct qtrace_reader *reader, uint32_t id, struct qtrace_error *err);
 
 /* Walk over the whole file. Fails if it is no trace or must be refused. */
 int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err);
@@ -73,6 +92,30 @@ int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err);
  * QTRACE_E_DAMAGED: there is none; QTRACE_E_TRUNCATED: the file ends within it. */
 int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_nonce,
                      struct qt_envelope *envelope, struct qtrace_error *err);
+
+/* Take in the message of the envelope in reader->window, which is no frame. QTRACE_E_DAMAGED:
+ * it is nonsense. */
+int qt_scan_message(struct qtrace_reader *reader, const struct qt_envelope *envelope,
+                    uint64_t offset, struct qtrace_error *err);
+
+/* Take in a frame; its definitions are not loaded. */
+int qt_scan_frame(struct qtrace_reader *reader, const struct qt_frame *frame,
+                  struct qtrace_error *err);
+
+/* After the last frame: compare with the end. 0 or QTRACE_E_NOMEM. */
+int qt_scan_finish(struct qtrace_reader *reader);
+
+/* Load the definitions of a frame. */
+int qt_scan_definitions(struct qtrace_reader *reader, const struct qt_frame *frame,
+                        struct qtrace_error *err);
+
+/* Read the segment of the index that a frame holds into reader->segment. */
+int qt_scan_segment(struct qtrace_reader *reader, const struct qt_frame *frame,
+                    struct qtrace_error *err);
+
+/* Do two frames say the same in the index? */
+bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
+                  const struct qt_frame *b);
 
 /* Read a column into reader->raw. */
 int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,

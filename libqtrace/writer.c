@@ -18,7 +18,7 @@
 #include "contents.h"
 #include "definitions.h"
 #include "envelope.h"
-#include "frame.h"
+#include "index.h"
 #include "io.h"
 #include "trace.pb-c.h"
 
@@ -57,6 +57,9 @@ struct qtrace_writer {
     size_t n_kept, cap_kept;
     struct stream *stream;
     size_t n_streams;
+    struct qt_index index;
+    bool unindexed;     /* there was no memory for it */
+    uint64_t index_at, run_at; /* of the trailer; 0 = not there */
 };
 
 /* ---- writing ---- */
@@ -108,13 +111,79 @@ static int put(struct qtrace_writer *w, unsigned type, const struct qt_buf *body
     return QTRACE_OK;
 }
 
-static int put_frame(struct qtrace_writer *w, const struct qt_frame *frame, const void *stored,
-                     size_t size, struct qtrace_error *err)
+static int put_frame_alone(struct qtrace_writer *w, const struct qt_frame *frame,
+                           const void *stored, size_t size, struct qtrace_error *err)
 {
-    if (qt_frame_pack(frame, &w->body) < 0) {
+    if (qt_frame_pack(frame, false, &w->body) < 0) {
         return fail(w, err, QTRACE_E_NOMEM, "out of memory");
     }
     return put(w, QT_ENVELOPE_FRAME, &w->body, stored, size, err);
+}
+
+/* Can the trace do without an index? Better than without events. */
+static void note_in_index(struct qtrace_writer *w, const struct qt_frame *frame,
+                          uint64_t offset)
+{
+    if (!w->unindexed && qt_index_add(&w->index, frame, offset, w->size - offset,
+                                      &w->coder.summary) < 0) {
+        w->unindexed = true;
+    }
+}
+
+static int encode_index(struct qtrace_writer *w, struct qt_frame *frame)
+{
+    struct qt_buf *summary = &w->coder.summary;
+    uint64_t rows = 0;
+    int ret = qt_index_end(&w->index);
+
+    w->coder.stored.len = summary->len = 0;
+    if (ret == QTRACE_OK) {
+        ret = qt_frame_add_column(&w->coder, w->level, frame, QTRACE_COLUMN_INDEX, w->index.n,
+                                  w->index.message.data, w->index.message.len);
+    }
+    if (ret == QTRACE_OK && w->index.counts.n > 0) {
+        ret = qt_counts_pack(&w->index.counts, summary, &rows);
+    }
+    if (ret == QTRACE_OK && rows > 0 && summary->len <= QT_SUMMARY_MAX) {
+        ret = qt_frame_add_column(&w->coder, w->level, frame, QTRACE_COLUMN_SUMMARY, rows,
+                                  summary->data, summary->len);
+    }
+    return ret;
+}
+
+/* A segment of the index, of all frames since the one before. */
+static int put_index(struct qtrace_writer *w, struct qtrace_error *err)
+{
+    struct qt_frame frame = {.info.index = true};
+    uint64_t offset = w->size;
+    int ret;
+
+    if (w->index.n == 0) {
+        return QTRACE_OK; /* there are no frames at all */
+    }
+    if (w->unindexed || encode_index(w, &frame) < 0) {
+        w->unindexed = true;
+        return QTRACE_OK;
+    }
+    ret = put_frame_alone(w, &frame, w->coder.stored.data, w->coder.stored.len, err);
+    if (ret == QTRACE_OK) {
+        qt_index_next(&w->index, offset);
+        note_in_index(w, &frame, offset);
+    }
+    return ret;
+}
+
+static int put_frame(struct qtrace_writer *w, const struct qt_frame *frame, const void *stored,
+                     size_t size, struct qtrace_error *err)
+{
+    uint64_t offset = w->size;
+    int ret = put_frame_alone(w, frame, stored, size, err);
+
+    if (ret < 0) {
+        return ret;
+    }
+    note_in_index(w, frame, offset);
+    return w->index.n == QT_INDEX_FRAMES ? put_index(w, err) : QTRACE_OK;
 }
 
 /* ---- opening ---- */
@@ -191,6 +260,7 @@ static void destroy(struct qtrace_writer *w)
     qt_definitions_finish(&w->definitions);
     qt_definitions_finish(&w->merged);
     qt_contents_finish(&w->contents);
+    qt_index_finish(&w->index);
     if (w->fd >= 0) {
         close(w->fd);
     }
@@ -567,10 +637,15 @@ static int put_copies(struct qtrace_writer *w, bool no_memory)
         ret = put_frame(w, &w->kept[i].frame, w->kept[i].stored, w->kept[i].size, NULL);
     }
     if (ret == QTRACE_OK && w->run.len > 0) {
+        w->run_at = w->size;
         ret = put(w, QT_ENVELOPE_RUN, &w->run, NULL, 0, NULL);
     }
     if (ret == QTRACE_OK) {
         ret = put(w, QT_ENVELOPE_FILE_HEADER, &w->header, NULL, 0, NULL);
+    }
+    if (ret == QTRACE_OK) {
+        ret = put_index(w, NULL);
+        w->index_at = w->unindexed ? 0 : w->index.previous;
     }
     if (ret == QTRACE_OK && !no_memory) {
         w->n_written = w->n_translations;
@@ -591,6 +666,9 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     m.reason = text(reason);
     m.time = time;
     m.translations = w->n_written;
+    m.index = w->index_at;
+    m.frames = m.index == 0 ? 0 : w->index.first;
+    m.run = w->run_at;
     m.stream = list;
     for (i = 0; i < w->n_streams; i++) {
         if (w->stream[i].used) {
@@ -646,6 +724,7 @@ static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t ti
         }
         w->size = begin;
         w->seq = seq;
+        w->index_at = w->run_at = 0;
         put_end(w, first.message, time);
     }
     /* Remains of a write that failed halfway. */

@@ -61,7 +61,7 @@ static void add_event(struct sums *s, enum qtrace_event_kind kind)
 /* Accesses of blocks that QEMU ran for them alone. */
 static uint64_t foreign;
 
-static uint64_t add_item(const struct qtrace_reader *reader, const struct qtrace_item *item)
+static uint64_t add_item(struct qtrace_reader *reader, const struct qtrace_item *item)
 {
     struct sums *s = &sums[item->vcpu % N_VCPUS];
     const struct qtrace_batch *batch = item->batch;

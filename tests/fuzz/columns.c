@@ -96,6 +96,7 @@ static void round_trip(const struct qtrace_batch *batch, const struct qt_lengths
         bytes.rows[id] = e.column_rows[id];
     }
     bytes.bits = e.predictor.bits;
+    bytes.select = QTRACE_SELECT_ALL;
     MUST(qt_columns_decode(&p, again, &bytes, lengths, &why) == 0);
     compare(batch, &again->batch);
     released = &again->batch;
@@ -109,7 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct qt_predictor p;
     struct qt_cursor c = qt_cursor(data, size);
     struct qt_lengths lengths = some_lengths();
-    struct qt_column_bytes bytes = {.bits = QT_BITS_MIN + take16(&c) % 2};
+    struct qt_column_bytes bytes = {.bits = QT_BITS_MIN + take16(&c) % 2,
+                                    .select = QTRACE_SELECT_ALL};
     struct qt_batch *b = new_batch(&c);
     struct qtrace_batch *batch = &b->batch;
     const char *why;

@@ -407,7 +407,7 @@ static void check_events(const struct model *m, const struct qtrace_batch *b, st
     }
 }
 
-static void check_translations(const struct qtrace_reader *r)
+static void check_translations(struct qtrace_reader *r)
 {
     uint32_t i, n = atomic_load(&n_ids);
 
@@ -434,7 +434,7 @@ static void read_back(const struct plan *plan, const struct qt_summary *summary)
     cr_assert_eq(qtrace_reader_open(&r, path, &err), 0, "%s", err.message);
     check_translations(r);
     for (i = 0; i < qtrace_reader_n_frames(r); i++) {
-        if (qtrace_reader_frame(r, i)->definitions) {
+        if (!qtrace_reader_frame(r, i)->of_stream) {
             continue;
         }
         cr_assert_eq(qtrace_reader_read(r, i, &b, &err), 0, "%s", err.message);

@@ -321,7 +321,7 @@ static bool log_stream(struct log *log, uint32_t stream)
     }
     for (; i < qtrace_reader_n_frames(reader); i++) {
         const struct qtrace_frame_info *frame = qtrace_reader_frame(reader, i);
-        if (frame->definitions || frame->stream != stream) {
+        if (!frame->of_stream || frame->stream != stream) {
             continue;
         }
         if (frame->first_block > range->from && frame->first_block - range->from > range->count) {

@@ -26,6 +26,8 @@ static void print_frame(FILE *out, const struct qtrace_frame_info *f)
     if (f->definitions) {
         fprintf(out, " definitions=%" PRIu64 "+%" PRIu64 "%s\n", f->first_translation,
                 f->translations, f->copy ? " copy" : "");
+    } else if (f->index) {
+        fprintf(out, " index of %" PRIu64 " frames\n", f->column[0].rows);
     } else {
         fprintf(out,
                 " stream=%u vcpu=%u blocks=%" PRIu64 "+%" PRIu64 " insns=%" PRIu64 "+%" PRIu64

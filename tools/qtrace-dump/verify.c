@@ -7,8 +7,9 @@
 
 #include <stdlib.h>
 
-/* The columns of a definitions frame; the reader needs one good copy, we want both. */
-static bool check_definitions(struct dump *dump, const struct qtrace_frame_info *frame)
+/* The columns of a frame without rows. Of definitions the reader needs one good copy, we want
+ * both. */
+static bool check_columns(struct dump *dump, const struct qtrace_frame_info *frame)
 {
     for (unsigned i = 0; i < frame->n_columns; i++) {
         struct qtrace_error err = {0};
@@ -28,12 +29,39 @@ static bool check_definitions(struct dump *dump, const struct qtrace_frame_info 
     return true;
 }
 
+/* Rows, and whether the summary says the same of them. */
+static int count_twice(struct dump *dump, size_t i, const struct qtrace_batch *batch,
+                       struct qtrace_error *err)
+{
+    struct qtrace_counts *rows = qtrace_counts_new(), *summary = qtrace_counts_new();
+    int code = rows == NULL || summary == NULL ? QTRACE_E_NOMEM : QTRACE_OK;
+
+    if (code == QTRACE_OK) {
+        code = qtrace_counts_add(rows, batch, dump->reader);
+    }
+    if (code == QTRACE_OK) {
+        code = qtrace_reader_count(dump->reader, i, 1, summary, err);
+    }
+    if (code == QTRACE_OK && !qtrace_counts_equal(rows, summary)) {
+        code = QTRACE_E_DAMAGED;
+        dump_raise(dump, STATUS_DAMAGED);
+        dump_message(dump->path, qtrace_reader_frame(dump->reader, i)->offset,
+                     "the summary of this frame differs from its rows");
+    }
+    qtrace_counts_free(&rows);
+    qtrace_counts_free(&summary);
+    return code;
+}
+
 static bool check_events(struct dump *dump, size_t i)
 {
     struct qtrace_batch *batch = NULL;
     struct qtrace_error err = {0};
     int code = qtrace_reader_read(dump->reader, i, &batch, &err);
 
+    if (code == QTRACE_OK) {
+        code = count_twice(dump, i, batch, &err);
+    }
     qtrace_batch_free(&batch);
     if (code == QTRACE_E_IO || code == QTRACE_E_NOMEM) {
         dump_error(dump, &err);
@@ -50,7 +78,7 @@ static void check_frames(struct dump *dump)
 {
     for (size_t i = 0; i < qtrace_reader_n_frames(dump->reader); i++) {
         const struct qtrace_frame_info *frame = qtrace_reader_frame(dump->reader, i);
-        bool go_on = frame->definitions ? check_definitions(dump, frame) : check_events(dump, i);
+        bool go_on = frame->of_stream ? check_events(dump, i) : check_columns(dump, frame);
         if (!go_on) {
             return;
         }

@@ -10,6 +10,7 @@
 #ifndef QTRACE_READER_H
 #define QTRACE_READER_H
 
+#include "counts.h"
 #include "error.h"
 #include "event.h"
 
@@ -23,7 +24,9 @@ enum qtrace_column_id {
     QTRACE_COLUMN_ACCESS_ADDRESS = 4,
     QTRACE_COLUMN_ACCESS_LITERAL = 5,
     QTRACE_COLUMN_EVENT = 6,
+    QTRACE_COLUMN_SUMMARY = 7,
     QTRACE_COLUMN_DEFINITIONS = 16,
+    QTRACE_COLUMN_INDEX = 17,
 };
 
 /* "block", "started", ...; "?" for an unknown id. */
@@ -53,7 +56,9 @@ struct qtrace_column_info {
 struct qtrace_frame_info {
     uint64_t offset; /* of the frame's header in the file */
     uint64_t size;   /* header and columns */
-    bool definitions, copy;
+    bool of_stream;         /* it has rows of a stream; else one of the next two */
+    bool definitions, index;
+    bool copy;              /* of definitions, in the trailer */
     uint32_t stream, vcpu;
     uint64_t first_block, blocks, first_insn, insns, first_access, accesses;
     uint64_t first_event, events, syscalls;
@@ -83,6 +88,12 @@ struct qtrace_health {
  * frame headers. On success *out is the caller's to close; on failure it is NULL. */
 QTRACE_API int qtrace_reader_open(struct qtrace_reader **out, const char *path,
                                   struct qtrace_error *err) QTRACE_MUST_USE;
+/* The same through the index in the file: what is not looked at is not read. Damage shows only
+ * where it is met. A trace without a good index is scanned. */
+QTRACE_API int qtrace_reader_open_indexed(struct qtrace_reader **out, const char *path,
+                                          struct qtrace_error *err) QTRACE_MUST_USE;
+/* Was it opened through the index? */
+QTRACE_API bool qtrace_reader_is_indexed(const struct qtrace_reader *reader);
 /* Sets *reader to NULL; NULL and pointer to NULL are accepted. */
 QTRACE_API void qtrace_reader_close(struct qtrace_reader **reader);
 
@@ -111,10 +122,10 @@ QTRACE_API size_t qtrace_reader_n_frames(const struct qtrace_reader *reader);
 QTRACE_API const struct qtrace_frame_info *
 qtrace_reader_frame(const struct qtrace_reader *reader, size_t i);
 
-/* Ids are 0 .. n - 1. NULL = its definition is lost. */
+/* Ids are 0 .. n - 1. NULL = its definition is lost. (It may have to be read now.) */
 QTRACE_API size_t qtrace_reader_n_translations(const struct qtrace_reader *reader);
 QTRACE_API const struct qtrace_translation *
-qtrace_reader_translation(const struct qtrace_reader *reader, uint32_t id);
+qtrace_reader_translation(struct qtrace_reader *reader, uint32_t id);
 
 /* Ordinals that qtrace_reader_find understands. */
 enum qtrace_ordinal { QTRACE_BY_BLOCK, QTRACE_BY_INSN, QTRACE_BY_ACCESS, QTRACE_BY_TIME };
@@ -124,12 +135,31 @@ enum qtrace_ordinal { QTRACE_BY_BLOCK, QTRACE_BY_INSN, QTRACE_BY_ACCESS, QTRACE_
 QTRACE_API int qtrace_reader_find(const struct qtrace_reader *reader, uint32_t stream,
                                   enum qtrace_ordinal by, uint64_t ordinal, size_t *frame);
 
-/* Read and check frame i, which must be no definition frame. *batch is the caller's, to be
+/* What qtrace_reader_read reads of a frame: only the columns that are needed for it are read
+ * and decompressed. The rows of a batch that were not selected are not there: their counts are
+ * 0, and vaddr is NULL without addresses. Everything, unless told otherwise. */
+enum qtrace_select {
+    QTRACE_SELECT_BLOCKS = 1,
+    QTRACE_SELECT_ACCESSES = 2 | QTRACE_SELECT_BLOCKS, /* instruction and flags */
+    QTRACE_SELECT_ADDRESSES = 4 | QTRACE_SELECT_ACCESSES,
+    QTRACE_SELECT_EVENTS = 8,
+    QTRACE_SELECT_ALL = 15,
+};
+QTRACE_API void qtrace_reader_select(struct qtrace_reader *reader, unsigned select);
+
+/* Read and check frame i, which must be one of events. *batch is the caller's, to be
  * released with qtrace_batch_free. On QTRACE_E_DAMAGED a gap has been added. */
 QTRACE_API int qtrace_reader_read(struct qtrace_reader *reader, size_t i,
                                   struct qtrace_batch **batch,
                                   struct qtrace_error *err) QTRACE_MUST_USE;
 QTRACE_API void qtrace_batch_free(struct qtrace_batch **batch);
+
+/* Add to counts those of the frames first .. first + n - 1 (frames without events count
+ * nothing). Their summaries are read, as far as the trace has them, and not their rows. On
+ * QTRACE_E_DAMAGED a gap has been added, and the counts are incomplete. */
+QTRACE_API int qtrace_reader_count(struct qtrace_reader *reader, size_t first, size_t n,
+                                   struct qtrace_counts *counts,
+                                   struct qtrace_error *err) QTRACE_MUST_USE;
 
 /* Read the message whose envelope is at offset (or the uncompressed column whose stored bytes
  * are at offset) into *data, to be freed with free(); *type names it: "FileHeader", "Run",

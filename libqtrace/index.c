@@ -1,0 +1,163 @@
+/*
+ * index.c - where the frames of a trace are: a segment of the index
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "index.h"
+
+/* Fields of the message. */
+enum { PREVIOUS = 1, FIRST = 2, FRAME = 3, SKIP = 4, SIZE = 5 };
+
+void qt_index_finish(struct qt_index *index)
+{
+    qt_buf_finish(&index->frame);
+    qt_buf_finish(&index->skip);
+    qt_buf_finish(&index->size);
+    qt_buf_finish(&index->body);
+    qt_buf_finish(&index->message);
+    qt_counts_finish(&index->counts);
+}
+
+static void add_counts(struct qt_index *index, const struct qt_frame *frame,
+                       const struct qt_buf *summary)
+{
+    const struct qtrace_column_info *last = &frame->info.column[frame->info.n_columns - 1];
+
+    if (frame->info.blocks == 0 && frame->info.accesses == 0) {
+        return;
+    }
+    if (index->uncounted || frame->info.n_columns == 0 || last->id != QTRACE_COLUMN_SUMMARY ||
+        qt_counts_unpack(&index->counts, summary->data, summary->len, last->rows,
+                         QT_COUNTS_FRAME) < 0 ||
+        qtrace_counts_carried(&index->counts) != NULL || index->counts.n > QT_COUNTS_SEGMENT ||
+        index->counts.n_insns > QT_COUNTS_SEGMENT) {
+        index->uncounted = true;
+        qt_counts_clear(&index->counts);
+    }
+}
+
+int qt_index_add(struct qt_index *index, const struct qt_frame *frame, uint64_t offset,
+                 uint64_t size, const struct qt_buf *summary)
+{
+    if (qt_frame_pack(frame, true, &index->body) < 0 ||
+        qt_buf_field(&index->frame, FRAME, index->body.len) < 0 ||
+        qt_buf_append(&index->frame, index->body.data, index->body.len) < 0 ||
+        qt_buf_varint(&index->skip, offset - index->end) < 0 ||
+        qt_buf_varint(&index->size, size) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    index->end = offset + size;
+    index->n++;
+    add_counts(index, frame, summary);
+    return QTRACE_OK;
+}
+
+int qt_index_end(struct qt_index *index)
+{
+    struct qt_buf *out = &index->message;
+
+    out->len = 0;
+    if (qt_buf_varint(out, QT_TAG(PREVIOUS, QT_WIRE_VARINT)) < 0 ||
+        qt_buf_varint(out, index->previous) < 0 ||
+        qt_buf_varint(out, QT_TAG(FIRST, QT_WIRE_VARINT)) < 0 ||
+        qt_buf_varint(out, index->first) < 0 ||
+        qt_buf_append(out, index->frame.data, index->frame.len) < 0 ||
+        qt_buf_field(out, SKIP, index->skip.len) < 0 ||
+        qt_buf_append(out, index->skip.data, index->skip.len) < 0 ||
+        qt_buf_field(out, SIZE, index->size.len) < 0 ||
+        qt_buf_append(out, index->size.data, index->size.len) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    return QTRACE_OK;
+}
+
+void qt_index_next(struct qt_index *index, uint64_t offset)
+{
+    index->previous = offset;
+    index->first += index->n;
+    index->n = 0;
+    index->end = 0;
+    index->frame.len = index->skip.len = index->size.len = 0;
+    index->uncounted = false;
+    qt_counts_clear(&index->counts);
+}
+
+/* ---- unpacking ---- */
+
+void qt_index_place_columns(struct qtrace_frame_info *frame)
+{
+    uint64_t at = frame->offset + frame->size;
+    unsigned i;
+
+    for (i = frame->n_columns; i > 0; i--) {
+        at -= frame->column[i - 1].stored_size;
+        frame->column[i - 1].offset = at;
+    }
+}
+
+/* Do the columns leave room for an envelope? */
+static bool has_room(const struct qtrace_frame_info *f)
+{
+    uint64_t left = f->size;
+    unsigned i;
+
+    for (i = 0; i < f->n_columns; i++) {
+        if (f->column[i].stored_size > left) {
+            return false;
+        }
+        left -= f->column[i].stored_size;
+    }
+    return left >= QT_ENVELOPE_HEAD;
+}
+
+static bool place(struct qt_index_segment *s, struct qt_cursor skip, struct qt_cursor size,
+                  uint64_t limit)
+{
+    uint64_t end = 0, n;
+    uint32_t i;
+
+    for (i = 0; i < s->n; i++) {
+        struct qtrace_frame_info *f = &s->frame[i].info;
+
+        if (!qt_cursor_max(&skip, &n, limit - end)) {
+            return false;
+        }
+        f->offset = end + n;
+        if (!qt_cursor_max(&size, &f->size, limit - f->offset) || !has_room(f)) {
+            return false;
+        }
+        end = f->offset + f->size;
+        qt_index_place_columns(f);
+    }
+    return skip.p == skip.end && size.p == size.end;
+}
+
+int qt_index_unpack(struct qt_index_segment *segment, const void *data, size_t size,
+                    uint64_t limit)
+{
+    struct qt_cursor message = qt_cursor(data, size), skips = {0}, sizes = {0};
+    struct qt_field f;
+
+    segment->previous = segment->first = 0;
+    segment->n = 0;
+    while (message.p < message.end) {
+        if (!qt_next_field(&message, &f)) {
+            return QTRACE_E_DAMAGED;
+        }
+        if (f.tag == QT_TAG(PREVIOUS, QT_WIRE_VARINT)) {
+            segment->previous = f.value;
+        } else if (f.tag == QT_TAG(FIRST, QT_WIRE_VARINT)) {
+            segment->first = f.value;
+        } else if (f.tag == QT_TAG(SKIP, QT_WIRE_BYTES)) {
+            skips = f.bytes;
+        } else if (f.tag == QT_TAG(SIZE, QT_WIRE_BYTES)) {
+            sizes = f.bytes;
+        } else if (f.tag == QT_TAG(FRAME, QT_WIRE_BYTES) &&
+                   (segment->n == QT_INDEX_FRAMES ||
+                    qt_frame_unpack(&segment->frame[segment->n++], f.bytes.p,
+                                    qt_cursor_left(&f.bytes), NULL) < 0)) {
+            return QTRACE_E_DAMAGED;
+        }
+    }
+    return place(segment, skips, sizes, limit) ? QTRACE_OK : QTRACE_E_DAMAGED;
+}
