@@ -16,13 +16,14 @@ cp "$QTRACE_BUILD"/format/trace.pb-c.[ch] "$seed/" || {
     exit
 }
 cp -r "$seed/." "$work"
-read -r -a libraries < <(pkg-config --libs criterion liblz4 libprotobuf-c)
+read -r -a libraries < <(pkg-config --libs criterion liblz4 libprotobuf-c glib-2.0)
+read -r -a includes < <(pkg-config --cflags glib-2.0)
 
 # compile FILE...: the objects of these sources, in parallel
 compile() {
     printf '%s\n' "$@" | xargs -P "$(nproc)" -I FILE \
         gcc -std=gnu11 -D_GNU_SOURCE -DQTRACE_VERSION='"test"' -O1 -w -pthread \
-        -I"$work/include" -I"$work" -c "$work/FILE" -o "$work/FILE.o"
+        "${includes[@]}" -I"$work/include" -I"$work" -c "$work/FILE" -o "$work/FILE.o"
 }
 
 link_test() {
@@ -131,6 +132,35 @@ mutant "forms compared without their text" definitions.c \
     's/^           strcmp(.*disas, disas) == 0;/           true;/' "$whole" definitions.c
 mutant "host addresses without what was before" dictionary.c \
     's/l->bias += qt_unzigzag64(bias);/l->bias = qt_unzigzag64(bias);/' "$whole" dictionary.c
+mutant "contents compared without symbols" contents.c \
+    's/^    add_text(sum, insn->symbol);//' "$whole" contents.c
+mutant "contents compared without host addresses" contents.c \
+    's/insn->has_haddr ? insn->haddr : 0/0/' "$whole" contents.c
+mutant "contents compared without the bytes behind" contents.c \
+    's/^    p = qt_put_le16(p, insn->data_size);/    p = qt_put_le16(p, 0);/; s/insn->data, insn->data_size/insn->data, insn->size/' \
+    "$whole" contents.c
+mutant "a repetition of the wrong one" dictionary.c \
+    's/first = qt_dictionary_get(l->d, id - distance);/first = qt_dictionary_get(l->d, id - 1);/' \
+    "$whole" dictionary.c
+mutant "stores forgotten where all executions load" counts.c \
+    's/insn->loads == b->executions \&\& insn->stores == 0/insn->loads == b->executions/' \
+    "$whole" counts.c
+mutant "partial executions not counted" encoder.c \
+    's/return ret == QTRACE_OK ? count_left(counts, e) : ret;/return ret;/' "$whole" encoder.c
+mutant "frames counted besides their segment" reader.c \
+    's/^            i = end - 1;//' "$whole" reader.c
+mutant "a segment of the index counts those before" index.c \
+    '/^void qt_index_next/,/^}/s/^    qt_counts_clear(&index->counts);//' "$whole" index.c
+mutant "segments of the index linked past each other" index.c \
+    's/^    index->previous = offset;/    index->previous = index->previous == 0 ? offset : index->previous;/' \
+    "$whole" index.c
+mutant "offsets in the index from the start of the frame before" index.c \
+    's/index->end = offset + size;/index->end = offset;/' "$whole" index.c
+mutant "a selection without partial executions" frame.c \
+    's/^        \[QTRACE_COLUMN_STARTED\] = QTRACE_SELECT_BLOCKS,//' "$whole" frame.c
+mutant "definitions never read for an indexed frame" indexed.c \
+    's/return reader->indexed ? define(reader, id, MAX_DEPTH, err) : QTRACE_OK;/return QTRACE_OK;/' \
+    "$whole" indexed.c
 mutant "checksum of a column not looked at" reader.c \
     's/if (qt_crc32c(0, p, c->stored_size) != frame->crc\[i\])/if (false)/' "$flips" reader.c
 mutant "checksum of a message not looked at" envelope.c \

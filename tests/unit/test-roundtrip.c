@@ -51,8 +51,8 @@ struct shape {
     bool losses;
 };
 
-#define MAX_TRANSLATIONS 64
-#define MAX_BATCHES 32
+#define MAX_TRANSLATIONS 4096
+#define MAX_BATCHES 2500
 #define MAX_STREAMS 4
 
 /* A trace as it was given to the writer. */
@@ -644,14 +644,14 @@ static void compare_whole(const char *path, const struct original *o, int status
 Test(roundtrip, random_shapes)
 {
     char *path = temporary();
-    struct original o;
+    static struct original o;
     unsigned seed;
 
     for (seed = 0; seed < 400; seed++) {
         state = seed;
         struct shape shape = {
-            .translations = 1 + below(MAX_TRANSLATIONS / 2),
-            .batches = below(MAX_BATCHES / 2),
+            .translations = 1 + below(32),
+            .batches = below(16),
             .streams = 1 + below(MAX_STREAMS),
             .max_blocks = below(4) ? below(2000) : below(3),
             .max_accesses = below(4) ? below(3000) : 0,
@@ -662,6 +662,29 @@ Test(roundtrip, random_shapes)
         compare_whole(path, &o, 0);
         free_original(&o);
     }
+    unlink(path);
+}
+
+/* So many frames that the index has several segments, and counts come from them. */
+Test(roundtrip, segments_of_the_index)
+{
+    char *path = temporary();
+    static struct original o;
+    struct shape shape = {.translations = 40, .batches = MAX_BATCHES, .streams = 3,
+                          .max_blocks = 20, .max_accesses = 30, .max_events = 3, .level = 1};
+    struct qtrace_reader *r;
+    size_t i, n = 0;
+
+    state = 1;
+    write_trace(path, &shape, &o);
+    compare_whole(path, &o, 0);
+    CHECK(qtrace_reader_open_indexed(&r, path, NULL) == 0);
+    for (i = 0; i < qtrace_reader_n_frames(r); i++) {
+        n += qtrace_reader_frame(r, i)->index;
+    }
+    CHECK(n >= 3 && qtrace_reader_is_indexed(r));
+    qtrace_reader_close(&r);
+    free_original(&o);
     unlink(path);
 }
 
@@ -701,7 +724,7 @@ Test(roundtrip, translation)
 Test(roundtrip, losses)
 {
     char *path = temporary();
-    struct original o;
+    static struct original o;
     struct qtrace_reader *r;
     uint64_t lost, gaps;
     unsigned seed;
