@@ -10,6 +10,8 @@ static const struct qt_frame_size first_frame = {1u << 15, 11};
 
 /* Events that a frame may have and still wait for the end of its row. */
 #define SOFT_EVENTS (QT_MAX_EVENTS / 2)
+/* Of a guest that cannot be foreseen, a frame shall not become too big to be read alone. */
+#define SOFT_LITERALS (1u << 17)
 
 void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user)
 {
@@ -240,7 +242,8 @@ static int make_room(struct qt_builder *b, size_t n_words, const struct qt_frame
 
 static bool is_large(const struct qt_builder *b, const struct qt_rows *rows, uint32_t limit)
 {
-    return rows->n_blocks + rows->n_accesses >= limit || b->encoder.n_events >= SOFT_EVENTS;
+    return rows->n_blocks + rows->n_accesses >= limit || rows->n_literals >= SOFT_LITERALS ||
+           b->encoder.n_events >= SOFT_EVENTS;
 }
 
 /* What is to be done between two rows, seldom. */

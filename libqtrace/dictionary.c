@@ -127,7 +127,11 @@ bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, u
 static int insert(struct qt_dictionary *d, const struct qtrace_translation *t)
 {
     size_t page = t->id / QT_LENGTH_PAGE;
+    uint32_t length = qt_length(&d->lengths, t->id);
 
+    if (length != 0 && length != t->n_insns) {
+        return QTRACE_E_DAMAGED; /* the index says something else */
+    }
     if (qt_grow((void **)&d->page, &d->n_pages, page + 1, sizeof(*d->page)) < 0) {
         return QTRACE_E_NOMEM;
     }

@@ -11,7 +11,7 @@
 /* Limits of one Definitions message that a reader accepts, and what a writer begins the next one
  * at. */
 #define QT_DEFINITIONS_MAX (16u << 20)
-#define QT_DEFINITIONS_SPLIT (1u << 20)
+#define QT_DEFINITIONS_SPLIT (256u << 10)
 #define QT_DEFINITIONS_INSNS (1u << 18) /* what repeats another counts as one */
 #define QT_DEFINITIONS_SPLIT_INSNS (QT_DEFINITIONS_INSNS - QTRACE_MAX_BLOCK_INSNS)
 

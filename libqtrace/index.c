@@ -6,16 +6,22 @@
 #include "index.h"
 
 /* Fields of the message. */
-enum { PREVIOUS = 1, FIRST = 2, FRAME = 3, SKIP = 4, SIZE = 5 };
+enum { PREVIOUS = 1, FIRST = 2, FRAME = 3, SKIP = 4, SIZE = 5, LENGTH = 6 };
 
 void qt_index_finish(struct qt_index *index)
 {
     qt_buf_finish(&index->frame);
     qt_buf_finish(&index->skip);
     qt_buf_finish(&index->size);
+    qt_buf_finish(&index->length);
     qt_buf_finish(&index->body);
     qt_buf_finish(&index->message);
     qt_counts_finish(&index->counts);
+}
+
+bool qt_index_full(const struct qt_index *index)
+{
+    return index->n == QT_INDEX_FRAMES || index->length.len > QT_INDEX_MAX / 4;
 }
 
 static void add_counts(struct qt_index *index, const struct qt_frame *frame,
@@ -36,20 +42,41 @@ static void add_counts(struct qt_index *index, const struct qt_frame *frame,
     }
 }
 
+static int add_lengths(struct qt_index *index, const struct qtrace_frame_info *f,
+                       const struct qt_lengths *lengths)
+{
+    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+    int ret = QTRACE_OK;
+
+    for (i = 0; ret == QTRACE_OK && i < n; i++) {
+        ret = qt_buf_varint(&index->length,
+                            qt_length(lengths, (uint32_t)(f->first_translation + i)));
+    }
+    return ret;
+}
+
 int qt_index_add(struct qt_index *index, const struct qt_frame *frame, uint64_t offset,
-                 uint64_t size, const struct qt_buf *summary)
+                 uint64_t size, const struct qt_buf *summary, const struct qt_lengths *lengths)
 {
     if (qt_frame_pack(frame, true, &index->body) < 0 ||
         qt_buf_field(&index->frame, FRAME, index->body.len) < 0 ||
         qt_buf_append(&index->frame, index->body.data, index->body.len) < 0 ||
         qt_buf_varint(&index->skip, offset - index->end) < 0 ||
-        qt_buf_varint(&index->size, size) < 0) {
+        qt_buf_varint(&index->size, size) < 0 ||
+        add_lengths(index, &frame->info, lengths) < 0) {
         return QTRACE_E_NOMEM;
     }
     index->end = offset + size;
     index->n++;
     add_counts(index, frame, summary);
     return QTRACE_OK;
+}
+
+static int put_list(struct qt_buf *out, uint32_t field, const struct qt_buf *list)
+{
+    return qt_buf_field(out, field, list->len) < 0
+               ? QTRACE_E_NOMEM
+               : qt_buf_append(out, list->data, list->len);
 }
 
 int qt_index_end(struct qt_index *index)
@@ -62,10 +89,8 @@ int qt_index_end(struct qt_index *index)
         qt_buf_varint(out, QT_TAG(FIRST, QT_WIRE_VARINT)) < 0 ||
         qt_buf_varint(out, index->first) < 0 ||
         qt_buf_append(out, index->frame.data, index->frame.len) < 0 ||
-        qt_buf_field(out, SKIP, index->skip.len) < 0 ||
-        qt_buf_append(out, index->skip.data, index->skip.len) < 0 ||
-        qt_buf_field(out, SIZE, index->size.len) < 0 ||
-        qt_buf_append(out, index->size.data, index->size.len) < 0) {
+        put_list(out, SKIP, &index->skip) < 0 || put_list(out, SIZE, &index->size) < 0 ||
+        put_list(out, LENGTH, &index->length) < 0) {
         return QTRACE_E_NOMEM;
     }
     return QTRACE_OK;
@@ -77,12 +102,19 @@ void qt_index_next(struct qt_index *index, uint64_t offset)
     index->first += index->n;
     index->n = 0;
     index->end = 0;
-    index->frame.len = index->skip.len = index->size.len = 0;
+    index->frame.len = index->skip.len = index->size.len = index->length.len = 0;
     index->uncounted = false;
     qt_counts_clear(&index->counts);
 }
 
 /* ---- unpacking ---- */
+
+uint32_t qt_index_length(struct qt_index_segment *segment)
+{
+    uint64_t n;
+
+    return qt_cursor_max(&segment->lengths, &n, QTRACE_MAX_BLOCK_INSNS) ? (uint32_t)n : 0;
+}
 
 void qt_index_place_columns(struct qtrace_frame_info *frame)
 {
@@ -140,6 +172,7 @@ int qt_index_unpack(struct qt_index_segment *segment, const void *data, size_t s
 
     segment->previous = segment->first = 0;
     segment->n = 0;
+    segment->lengths = skips;
     while (message.p < message.end) {
         if (!qt_next_field(&message, &f)) {
             return QTRACE_E_DAMAGED;
@@ -152,6 +185,8 @@ int qt_index_unpack(struct qt_index_segment *segment, const void *data, size_t s
             skips = f.bytes;
         } else if (f.tag == QT_TAG(SIZE, QT_WIRE_BYTES)) {
             sizes = f.bytes;
+        } else if (f.tag == QT_TAG(LENGTH, QT_WIRE_BYTES)) {
+            segment->lengths = f.bytes;
         } else if (f.tag == QT_TAG(FRAME, QT_WIRE_BYTES) &&
                    (segment->n == QT_INDEX_FRAMES ||
                     qt_frame_unpack(&segment->frame[segment->n++], f.bytes.p,

@@ -17,7 +17,7 @@ struct qt_index {
     uint64_t previous, first; /* as in the message */
     uint64_t n;               /* frames */
     uint64_t end;             /* of the last one, in the file */
-    struct qt_buf frame, skip, size; /* fields */
+    struct qt_buf frame, skip, size, length; /* fields */
     struct qt_buf body, message;
     struct qtrace_counts counts; /* of all its frames */
     bool uncounted;              /* one of them has no summary */
@@ -25,10 +25,13 @@ struct qt_index {
 
 void qt_index_finish(struct qt_index *index);
 
-/* Add a frame that lies at offset; summary: its packed summary, of so many rows, if it has
- * events. 0 or QTRACE_E_NOMEM. */
+/* Is it time to begin the next segment? */
+bool qt_index_full(const struct qt_index *index);
+
+/* Add a frame that lies at offset; summary: its packed summary, if it has rows; lengths: of what
+ * it defines. 0 or QTRACE_E_NOMEM. */
 int qt_index_add(struct qt_index *index, const struct qt_frame *frame, uint64_t offset,
-                 uint64_t size, const struct qt_buf *summary);
+                 uint64_t size, const struct qt_buf *summary, const struct qt_lengths *lengths);
 
 /* Make index->message. */
 int qt_index_end(struct qt_index *index);
@@ -40,12 +43,16 @@ void qt_index_next(struct qt_index *index, uint64_t offset);
 struct qt_index_segment {
     uint64_t previous, first;
     uint32_t n;
+    struct qt_cursor lengths; /* borrowed from the message */
     struct qt_frame frame[QT_INDEX_FRAMES]; /* offset, size and places of columns included */
 };
 
 /* QTRACE_E_DAMAGED: it is none, or its frames do not lie below limit one behind the other. */
 int qt_index_unpack(struct qt_index_segment *segment, const void *data, size_t size,
                     uint64_t limit);
+
+/* The next length of a translation; 0 = there is none. */
+uint32_t qt_index_length(struct qt_index_segment *segment);
 
 /* Where the columns lie, which end with the frame. */
 void qt_index_place_columns(struct qtrace_frame_info *frame);

@@ -74,11 +74,24 @@ static int take_ends(struct qtrace_reader *r, struct qtrace_error *err)
     return ret == QTRACE_OK && r->end->index == 0 ? QTRACE_E_DAMAGED : ret;
 }
 
-/* The frames that hold the segments, the first one first. */
+/* A segment, kept until those before it are read. */
+struct link {
+    struct qt_frame frame;
+    struct qt_buf message;
+};
+
 struct chain {
-    struct qt_frame *frame;
+    struct link *link; /* the last segment first */
     size_t n, cap;
 };
+
+static void finish_chain(struct chain *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        qt_buf_finish(&c->link[i].message);
+    }
+    free(c->link);
+}
 
 static int find_segments(struct qtrace_reader *r, struct chain *c, struct qtrace_error *err)
 {
@@ -86,12 +99,15 @@ static int find_segments(struct qtrace_reader *r, struct chain *c, struct qtrace
     int ret = QTRACE_OK;
 
     while (ret == QTRACE_OK && offset != 0) {
-        if (qt_grow((void **)&c->frame, &c->cap, c->n + 1, sizeof(*c->frame)) < 0) {
+        if (qt_grow((void **)&c->link, &c->cap, c->n + 1, sizeof(*c->link)) < 0) {
             return QTRACE_E_NOMEM;
         }
-        ret = read_frame(r, offset, &c->frame[c->n], err);
+        ret = read_frame(r, offset, &c->link[c->n++].frame, err);
         if (ret == QTRACE_OK) {
-            ret = qt_scan_segment(r, &c->frame[c->n++], err);
+            ret = qt_scan_segment(r, &c->link[c->n - 1].frame, err);
+        }
+        if (ret == QTRACE_OK) {
+            ret = qt_buf_append(&c->link[c->n - 1].message, r->raw.data, r->raw.len);
         }
         if (ret == QTRACE_OK && (r->segment->first + r->segment->n != frames ||
                                  r->segment->n == 0 || r->segment->previous >= offset)) {
@@ -103,17 +119,39 @@ static int find_segments(struct qtrace_reader *r, struct chain *c, struct qtrace
     return ret == QTRACE_OK && frames != 0 ? QTRACE_E_DAMAGED : ret;
 }
 
-static int take_segment(struct qtrace_reader *r, const struct qt_frame *frame,
+/* Frames can be read when the lengths of blocks are known; definitions can wait. */
+static int take_lengths(struct qtrace_reader *r, const struct qtrace_frame_info *f)
+{
+    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+    int ret = QTRACE_OK;
+
+    for (i = 0; ret == QTRACE_OK && i < n; i++) {
+        uint32_t length = qt_index_length(r->segment);
+
+        ret = length == 0 ? QTRACE_E_DAMAGED
+                          : qt_lengths_set(&r->dictionary.lengths,
+                                           (uint32_t)(f->first_translation + i),
+                                           (uint16_t)length);
+    }
+    return ret;
+}
+
+static int take_segment(struct qtrace_reader *r, const struct link *link,
                         struct qtrace_error *err)
 {
-    int ret = qt_scan_segment(r, frame, err);
+    int ret = qt_index_unpack(r->segment, link->message.data, link->message.len,
+                              link->frame.info.offset);
 
     for (uint32_t i = 0; ret == QTRACE_OK && i < r->segment->n; i++) {
         const struct qtrace_frame_info *f = &r->segment->frame[i].info;
 
-        ret = f->of_stream && f->stream >= QT_MAX_STREAMS
-                  ? QTRACE_E_DAMAGED
-                  : qt_scan_frame(r, &r->segment->frame[i], err);
+        if (f->of_stream && f->stream >= QT_MAX_STREAMS) {
+            return QTRACE_E_DAMAGED;
+        }
+        ret = take_lengths(r, f);
+        if (ret == QTRACE_OK) {
+            ret = qt_scan_frame(r, &r->segment->frame[i], err);
+        }
         if (ret == QTRACE_OK && r->n_frames > 0) {
             r->frame[r->n_frames - 1].indexed = true;
         }
@@ -131,11 +169,11 @@ static int open_indexed(struct qtrace_reader *r, struct chain *c, struct qtrace_
         ret = find_segments(r, c, err);
     }
     for (size_t i = c->n; ret == QTRACE_OK && i > 0; i--) {
-        ret = take_segment(r, &c->frame[i - 1], err);
+        ret = take_segment(r, &c->link[i - 1], err);
     }
     /* the last segment is in none; the others came with their successors */
     if (ret == QTRACE_OK) {
-        ret = qt_scan_frame(r, &c->frame[0], err);
+        ret = qt_scan_frame(r, &c->link[0].frame, err);
     }
     if (ret == QTRACE_OK && qt_scan_finish(r) < 0) {
         ret = QTRACE_E_NOMEM;
@@ -149,7 +187,7 @@ int qt_open_indexed(struct qtrace_reader *reader, struct qtrace_error *err)
     int ret = reader->size < QT_END_MARK_SIZE ? QTRACE_E_DAMAGED
                                               : open_indexed(reader, &chain, err);
 
-    free(chain.frame);
+    finish_chain(&chain);
     return ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED ? QTRACE_END : ret;
 }
 

@@ -441,8 +441,22 @@ bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
            x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
 }
 
+static bool same_lengths(struct qtrace_reader *r, struct qt_index_segment *s,
+                         const struct qtrace_frame_info *f)
+{
+    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+
+    for (i = 0; i < n; i++) {
+        if (qt_index_length(s) !=
+            qt_length(&r->dictionary.lengths, (uint32_t)(f->first_translation + i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Does the segment in the file say of the frames before it what the walk has found? */
-static bool segment_is_right(struct qtrace_reader *r, const struct qt_index_segment *s)
+static bool segment_is_right(struct qtrace_reader *r, struct qt_index_segment *s)
 {
     size_t i;
 
@@ -451,11 +465,12 @@ static bool segment_is_right(struct qtrace_reader *r, const struct qt_index_segm
         return false;
     }
     for (i = 0; i < s->n; i++) {
-        if (!qt_scan_same(r, &s->frame[i], &r->frame[s->first + i].frame)) {
+        if (!qt_scan_same(r, &s->frame[i], &r->frame[s->first + i].frame) ||
+            !same_lengths(r, s, &s->frame[i].info)) {
             return false;
         }
     }
-    return true;
+    return s->lengths.p == s->lengths.end;
 }
 
 int qt_scan_segment(struct qtrace_reader *reader, const struct qt_frame *frame,

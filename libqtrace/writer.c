@@ -22,6 +22,7 @@
 #include "io.h"
 #include "trace.pb-c.h"
 
+#define INDEX_LEVEL 9 /* it is small, and read first */
 #define PRODUCER "libqtrace " QTRACE_VERSION
 
 /* What has been written of a stream. */
@@ -125,7 +126,7 @@ static void note_in_index(struct qtrace_writer *w, const struct qt_frame *frame,
                           uint64_t offset)
 {
     if (!w->unindexed && qt_index_add(&w->index, frame, offset, w->size - offset,
-                                      &w->coder.summary) < 0) {
+                                      &w->coder.summary, &w->lengths) < 0) {
         w->unindexed = true;
     }
 }
@@ -138,8 +139,9 @@ static int encode_index(struct qtrace_writer *w, struct qt_frame *frame)
 
     w->coder.stored.len = summary->len = 0;
     if (ret == QTRACE_OK) {
-        ret = qt_frame_add_column(&w->coder, w->level, frame, QTRACE_COLUMN_INDEX, w->index.n,
-                                  w->index.message.data, w->index.message.len);
+        ret = qt_frame_add_column(&w->coder, w->level > 0 ? INDEX_LEVEL : 0, frame,
+                                  QTRACE_COLUMN_INDEX, w->index.n, w->index.message.data,
+                                  w->index.message.len);
     }
     if (ret == QTRACE_OK && w->index.counts.n > 0) {
         ret = qt_counts_pack(&w->index.counts, summary, &rows);
@@ -183,7 +185,7 @@ static int put_frame(struct qtrace_writer *w, const struct qt_frame *frame, cons
         return ret;
     }
     note_in_index(w, frame, offset);
-    return w->index.n == QT_INDEX_FRAMES ? put_index(w, err) : QTRACE_OK;
+    return qt_index_full(&w->index) ? put_index(w, err) : QTRACE_OK;
 }
 
 /* ---- opening ---- */

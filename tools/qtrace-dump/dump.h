@@ -45,6 +45,7 @@ void dump_overview(struct dump *dump);
 void dump_blocks(struct dump *dump);
 void dump_frames(struct dump *dump);
 void dump_events(struct dump *dump, const struct dump_range *range);
+void dump_summary(struct dump *dump);
 void dump_verify(struct dump *dump, char **files);
 void dump_extract(struct dump *dump, uint64_t offset);
 

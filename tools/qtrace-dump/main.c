@@ -21,6 +21,7 @@ static const char description[] =
     "  qtrace-dump run.qtr\n"
     "  qtrace-dump --events --vcpu 0 --from 1000000 --count 20 run.qtr\n"
     "  qtrace-dump --blocks run.qtr | less\n"
+    "  qtrace-dump --summary run.qtr | head\n"
     "  qtrace-dump --verify *.qtr\n"
     "  qtrace-dump --frames run.qtr\n"
     "  qtrace-dump --extract=0 run.qtr | protoc --decode=qtrace.FileHeader format/trace.proto\n"
@@ -29,7 +30,7 @@ static const char description[] =
     "5 events lost, 6 refused (version or size); the largest applies.";
 
 struct options {
-    gboolean events, blocks, frames, verify, version;
+    gboolean events, blocks, frames, summary, verify, version;
     char *extract, *output, **files;
     gint64 from, count, vcpu;
 };
@@ -43,6 +44,8 @@ static GOptionContext *make_context(struct options *o)
          "Mode: the translations of blocks, with disassembly", NULL},
         {"frames", 'f', 0, G_OPTION_ARG_NONE, &o->frames,
          "Mode: offset of every message and column", NULL},
+        {"summary", 's', 0, G_OPTION_ARG_NONE, &o->summary,
+         "Mode: executions and accesses of each translation, the most executed first", NULL},
         {"verify", 'V', 0, G_OPTION_ARG_NONE, &o->verify,
          "Mode: read everything, print one line per FILE", NULL},
         {"extract", 'x', 0, G_OPTION_ARG_STRING, &o->extract,
@@ -75,10 +78,10 @@ static int usage_error(const char *text)
 static const char *check_options(const struct options *o)
 {
     unsigned n = o->files != NULL ? g_strv_length(o->files) : 0;
-    int modes = o->events + o->blocks + o->frames + o->verify + (o->extract != NULL);
+    int modes = o->events + o->blocks + o->frames + o->summary + o->verify + (o->extract != NULL);
 
     if (modes > 1) {
-        return "only one of --events, --blocks, --frames, --verify, --extract";
+        return "only one of --events, --blocks, --frames, --summary, --verify, --extract";
     }
     if (n == 0) {
         return "no FILE given";
@@ -109,6 +112,15 @@ static bool parse_offset(const char *text, uint64_t *offset)
     return true;
 }
 
+/* A piece of a trace, or counts, need not be preceded by a walk over all of it. */
+static int open_trace(struct dump *dump, const struct options *o, struct qtrace_error *err)
+{
+    bool piece = o->events && o->vcpu >= 0 && (o->from > 0 || o->count >= 0);
+
+    return piece || o->summary ? qtrace_reader_open_indexed(&dump->reader, dump->path, err)
+                               : qtrace_reader_open(&dump->reader, dump->path, err);
+}
+
 static void run_mode(struct dump *dump, const struct options *o, uint64_t extract)
 {
     struct qtrace_error err = {0};
@@ -118,7 +130,7 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
         return;
     }
     dump->path = o->files[0];
-    if (qtrace_reader_open(&dump->reader, dump->path, &err) != QTRACE_OK) {
+    if (open_trace(dump, o, &err) != QTRACE_OK) {
         dump_error(dump, &err);
         return;
     }
@@ -139,6 +151,8 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
         dump_blocks(dump);
     } else if (o->frames) {
         dump_frames(dump);
+    } else if (o->summary) {
+        dump_summary(dump);
     } else {
         dump_overview(dump);
     }
