@@ -40,12 +40,26 @@ struct dump_range {
     uint64_t from, count; /* block executions within each stream */
 };
 
+/* overview.c: what the columns of a trace cost */
+struct cost {
+    uint64_t rows, raw, stored;
+};
+
+struct costs {
+    struct cost column[32]; /* by id; [0] = those with larger ids */
+    struct cost copies;     /* of definitions, in the trailer */
+    uint64_t file, insns, stored;
+};
+
+struct costs dump_costs(const struct qtrace_reader *reader);
+
 /* The modes. */
 void dump_overview(struct dump *dump);
+void dump_overview_json(struct dump *dump);
 void dump_blocks(struct dump *dump);
 void dump_frames(struct dump *dump);
 void dump_events(struct dump *dump, const struct dump_range *range);
-void dump_summary(struct dump *dump);
+void dump_summary(struct dump *dump, bool as_json);
 void dump_verify(struct dump *dump, char **files);
 void dump_extract(struct dump *dump, uint64_t offset);
 

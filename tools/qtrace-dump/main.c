@@ -22,6 +22,7 @@ static const char description[] =
     "  qtrace-dump --events --vcpu 0 --from 1000000 --count 20 run.qtr\n"
     "  qtrace-dump --blocks run.qtr | less\n"
     "  qtrace-dump --summary run.qtr | head\n"
+    "  qtrace-dump --json run.qtr | jq .streams\n"
     "  qtrace-dump --verify *.qtr\n"
     "  qtrace-dump --frames run.qtr\n"
     "  qtrace-dump --extract=0 run.qtr | protoc --decode=qtrace.FileHeader format/trace.proto\n"
@@ -30,7 +31,7 @@ static const char description[] =
     "5 events lost, 6 refused (version or size); the largest applies.";
 
 struct options {
-    gboolean events, blocks, frames, summary, verify, version;
+    gboolean events, blocks, frames, summary, verify, json, version;
     char *extract, *output, **files;
     gint64 from, count, vcpu;
 };
@@ -56,6 +57,8 @@ static GOptionContext *make_context(struct options *o)
          "With --events: block executions of each stream (all)", "N"},
         {"vcpu", 0, 0, G_OPTION_ARG_INT64, &o->vcpu,
          "With --events: only the streams of this vCPU, one after the other", "N"},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &o->json,
+         "Print JSON: without a mode, and with --summary", NULL},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &o->output, "Write to FILE", "FILE"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o->files, NULL, "FILE..."},
@@ -91,6 +94,9 @@ static const char *check_options(const struct options *o)
     }
     if (!o->events && (o->from != 0 || o->count != -1 || o->vcpu != -1)) {
         return "--from, --count and --vcpu need --events";
+    }
+    if (o->json && modes > o->summary) {
+        return "--json goes with --summary or without a mode";
     }
     if (o->from < 0 || o->count < -1 || o->vcpu < -1 || o->vcpu > UINT32_MAX) {
         return "--from, --count and --vcpu must not be negative or too large";
@@ -152,7 +158,9 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
     } else if (o->frames) {
         dump_frames(dump);
     } else if (o->summary) {
-        dump_summary(dump);
+        dump_summary(dump, o->json);
+    } else if (o->json) {
+        dump_overview_json(dump);
     } else {
         dump_overview(dump);
     }

@@ -171,16 +171,6 @@ static struct qtrace_stream_info print_streams(struct dump *dump)
 /* ------------------------------------------------------------------------------------------
  * What it costs */
 
-struct cost {
-    uint64_t rows, raw, stored;
-};
-
-struct costs {
-    struct cost column[32]; /* by id; [0] = those with larger ids */
-    struct cost copies;     /* of definitions, in the trailer */
-    uint64_t file, insns, stored;
-};
-
 static void add_costs(struct costs *costs, const struct qtrace_frame_info *frame)
 {
     for (unsigned i = 0; i < frame->n_columns; i++) {
@@ -194,6 +184,16 @@ static void add_costs(struct costs *costs, const struct qtrace_frame_info *frame
         cost->stored += c->stored_size;
         costs->stored += c->stored_size;
     }
+}
+
+struct costs dump_costs(const struct qtrace_reader *reader)
+{
+    struct costs costs = {.file = qtrace_reader_file_size(reader)};
+
+    for (size_t i = 0; i < qtrace_reader_n_frames(reader); i++) {
+        add_costs(&costs, qtrace_reader_frame(reader, i));
+    }
+    return costs;
 }
 
 static double ratio(double a, double b)
@@ -214,12 +214,10 @@ static void print_cost(FILE *out, const struct costs *costs, const char *name,
 
 static void print_costs(struct dump *dump, uint64_t insns)
 {
-    struct costs costs = {.file = qtrace_reader_file_size(dump->reader), .insns = insns};
+    struct costs costs = dump_costs(dump->reader);
     FILE *out = dump->out;
 
-    for (size_t i = 0; i < qtrace_reader_n_frames(dump->reader); i++) {
-        add_costs(&costs, qtrace_reader_frame(dump->reader, i));
-    }
+    costs.insns = insns;
     fprintf(out, "\n%-15s %13s %13s %13s %8s %10s\n", "column", "rows", "raw bytes", "bytes",
             "of file", "bits/insn");
     for (unsigned id = 1; id < G_N_ELEMENTS(costs.column); id++) {

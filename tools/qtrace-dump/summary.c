@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "dump.h"
+#include "json.h"
 
 #include <stdlib.h>
 
@@ -54,7 +55,67 @@ static void print_line(struct dump *dump, const struct line *line)
     fputc('\n', dump->out);
 }
 
-static void print_lines(struct dump *dump, struct qtrace_counts *counts)
+static void put_line(struct json *json, struct dump *dump, const struct line *line)
+{
+    const struct qtrace_translation *t =
+        qtrace_reader_translation(dump->reader, line->count->block);
+
+    json_begin(json, NULL, '{');
+    json_number(json, "block", line->count->block);
+    if (t != NULL) {
+        json_address(json, "address", t->vaddr);
+        json_number(json, "length", t->n_insns);
+        json_text(json, "symbol", t->insn[0].symbol);
+    }
+    json_number(json, "executions", line->count->executions);
+    json_number(json, "instructions", line->insns);
+    json_number(json, "loads", line->loads);
+    json_number(json, "stores", line->stores);
+    json_end(json, '}');
+}
+
+/* Accesses of blocks that nobody knows. */
+static struct line carried(struct qtrace_counts *counts)
+{
+    const struct qtrace_block_count *count = qtrace_counts_carried(counts);
+
+    return count == NULL ? (struct line){0} : make_line(count, 0);
+}
+
+static void print_json(struct dump *dump, const struct line *lines, size_t n,
+                       struct qtrace_counts *counts)
+{
+    struct json json = {.out = dump->out};
+    struct line rest = carried(counts);
+
+    json_begin(&json, NULL, '{');
+    json_begin(&json, "blocks", '[');
+    for (size_t i = 0; i < n; i++) {
+        put_line(&json, dump, &lines[i]);
+    }
+    json_end(&json, ']');
+    json_number(&json, "other_loads", rest.loads);
+    json_number(&json, "other_stores", rest.stores);
+    json_end(&json, '}');
+}
+
+static void print_table(struct dump *dump, const struct line *lines, size_t n,
+                        struct qtrace_counts *counts)
+{
+    struct line rest = carried(counts);
+
+    fprintf(dump->out, "%10s %18s %6s %14s %14s %14s %14s  %s\n", "block", "address", "length",
+            "executions", "instructions", "loads", "stores", "symbol");
+    for (size_t i = 0; i < n; i++) {
+        print_line(dump, &lines[i]);
+    }
+    if (rest.count != NULL) {
+        fprintf(dump->out, "%10s %18s %6s %14s %14s %14" PRIu64 " %14" PRIu64 "\n", "?", "?", "?",
+                "", "", rest.loads, rest.stores);
+    }
+}
+
+static void print_counts(struct dump *dump, struct qtrace_counts *counts, bool as_json)
 {
     size_t n = qtrace_counts_n_blocks(counts);
     g_autofree struct line *lines = g_new(struct line, n + 1);
@@ -66,19 +127,10 @@ static void print_lines(struct dump *dump, struct qtrace_counts *counts)
         lines[i] = make_line(count, t == NULL ? 0 : t->n_insns);
     }
     qsort(lines, n, sizeof(*lines), most_executed_first);
-    fprintf(dump->out, "%10s %18s %6s %14s %14s %14s %14s  %s\n", "block", "address", "length",
-            "executions", "instructions", "loads", "stores", "symbol");
-    for (size_t i = 0; i < n; i++) {
-        print_line(dump, &lines[i]);
-    }
-    if (qtrace_counts_carried(counts) != NULL) {
-        struct line rest = make_line(qtrace_counts_carried(counts), 0);
-        fprintf(dump->out, "%10s %18s %6s %14s %14s %14" PRIu64 " %14" PRIu64 "\n", "?", "?", "?",
-                "", "", rest.loads, rest.stores);
-    }
+    (as_json ? print_json : print_table)(dump, lines, n, counts);
 }
 
-void dump_summary(struct dump *dump)
+void dump_summary(struct dump *dump, bool as_json)
 {
     struct qtrace_counts *counts = qtrace_counts_new();
     struct qtrace_error err = {.code = QTRACE_E_NOMEM};
@@ -101,7 +153,7 @@ void dump_summary(struct dump *dump)
         }
     }
     if (counts != NULL) {
-        print_lines(dump, counts);
+        print_counts(dump, counts, as_json);
     }
     qtrace_counts_free(&counts);
 }
