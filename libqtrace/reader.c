@@ -222,7 +222,7 @@ struct qtrace_health qtrace_reader_health(const struct qtrace_reader *reader)
     const Qtrace__End *end = reader->end;
 
     return (struct qtrace_health){
-        .complete = end != NULL && reader->mark && !reader->cut,
+        .complete = end != NULL && reader->mark && !reader->cut && !end->recovered,
         .damaged = reader->damaged,
         .lost = reader->lost,
         .reason = end == NULL ? NULL : end->reason,

@@ -733,6 +733,7 @@ static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *
     next = at + QT_ENVELOPE_HEAD + e.body_size;
     *offset = next;
     ret = take(r, &e, at, offset, err);
+    r->good_end = ret == QTRACE_OK ? *offset : r->good_end;
     if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
         *offset = next;
         return recover(r, at, next, ret == QTRACE_E_TRUNCATED, offset, err);
@@ -852,6 +853,9 @@ int qt_scan_finish(struct qtrace_reader *r)
     }
     for (i = 0; ret == QTRACE_OK && i < r->end->n_stream; i++) {
         ret = compare_totals(r, r->end->stream[i]);
+    }
+    for (i = 0; ret == QTRACE_OK && r->end->recovered && i < r->n_streams; i++) {
+        ret = open_end(r, &r->stream[i]);
     }
     if (ret == QTRACE_OK && !r->indexed &&
         !qt_dictionary_has(&r->dictionary, 0, r->end->translations)) {

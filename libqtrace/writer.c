@@ -15,53 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "contents.h"
-#include "definitions.h"
 #include "envelope.h"
-#include "index.h"
 #include "io.h"
-#include "trace.pb-c.h"
 
 #define INDEX_LEVEL 9 /* it is small, and read first */
 #define PRODUCER "libqtrace " QTRACE_VERSION
-
-/* What has been written of a stream. */
-struct stream {
-    bool used;
-    Qtrace__StreamTotals totals;
-};
-
-/* A definition frame for the trailer. */
-struct kept {
-    struct qt_frame frame;
-    uint8_t *stored;
-    size_t size;
-};
-
-struct qtrace_writer {
-    int fd;
-    unsigned level;
-    uint64_t size;  /* of what has been written whole */
-    uint64_t nonce;
-    uint32_t seq;
-    struct qtrace_error error; /* sticky; code 0 = none */
-    struct qt_buf header, run; /* messages, for their copies */
-    struct qt_buf body, out;   /* scratch */
-    struct qt_frame_coder coder;
-    struct qt_encoder encoder; /* of batches */
-    struct qt_lengths lengths;
-    uint64_t n_translations, n_written; /* defined; and in the file */
-    struct qt_definitions definitions; /* not yet written */
-    struct qt_definitions merged;      /* all of them once more, in few messages */
-    struct qt_contents contents;
-    struct kept *kept;
-    size_t n_kept, cap_kept;
-    struct stream *stream;
-    size_t n_streams;
-    struct qt_index index;
-    bool unindexed;     /* there was no memory for it */
-    uint64_t index_at, run_at; /* of the trailer; 0 = not there */
-};
 
 /* ---- writing ---- */
 
@@ -122,11 +80,11 @@ static int put_frame_alone(struct qtrace_writer *w, const struct qt_frame *frame
 }
 
 /* Can the trace do without an index? Better than without events. */
-static void note_in_index(struct qtrace_writer *w, const struct qt_frame *frame,
-                          uint64_t offset)
+void qt_writer_note(struct qtrace_writer *w, const struct qt_frame *frame, uint64_t offset,
+                    uint64_t size, const struct qt_buf *summary)
 {
-    if (!w->unindexed && qt_index_add(&w->index, frame, offset, w->size - offset,
-                                      &w->coder.summary, &w->lengths) < 0) {
+    if (!w->unindexed &&
+        qt_index_add(&w->index, frame, offset, size, summary, &w->lengths) < 0) {
         w->unindexed = true;
     }
 }
@@ -170,7 +128,7 @@ static int put_index(struct qtrace_writer *w, struct qtrace_error *err)
     ret = put_frame_alone(w, &frame, w->coder.stored.data, w->coder.stored.len, err);
     if (ret == QTRACE_OK) {
         qt_index_next(&w->index, offset);
-        note_in_index(w, &frame, offset);
+        qt_writer_note(w, &frame, offset, w->size - offset, &w->coder.summary);
     }
     return ret;
 }
@@ -184,7 +142,7 @@ static int put_frame(struct qtrace_writer *w, const struct qt_frame *frame, cons
     if (ret < 0) {
         return ret;
     }
-    note_in_index(w, frame, offset);
+    qt_writer_note(w, frame, offset, w->size - offset, &w->coder.summary);
     return qt_index_full(&w->index) ? put_index(w, err) : QTRACE_OK;
 }
 
@@ -243,7 +201,7 @@ static int put_header(struct qtrace_writer *w, const char *producer, struct qtra
     return put(w, QT_ENVELOPE_FILE_HEADER, &w->header, NULL, 0, err);
 }
 
-static void destroy(struct qtrace_writer *w)
+void qt_writer_discard(struct qtrace_writer *w)
 {
     size_t i;
 
@@ -289,7 +247,7 @@ int qtrace_writer_open(struct qtrace_writer **out, const char *path,
     w->fd = create(path, options->overwrite, err);
     ret = w->fd < 0 ? QTRACE_E_IO : put_header(w, options->producer, err);
     if (ret < 0) {
-        destroy(w);
+        qt_writer_discard(w);
         return ret;
     }
     *out = w;
@@ -356,7 +314,7 @@ int qtrace_writer_run(struct qtrace_writer *writer, const struct qtrace_run *run
 
 static int keep(struct qtrace_writer *w, const struct qt_frame *frame, struct qtrace_error *err)
 {
-    struct kept *kept;
+    struct qt_kept *kept;
     size_t size = w->coder.stored.len;
     uint8_t *stored = malloc(size);
 
@@ -367,7 +325,7 @@ static int keep(struct qtrace_writer *w, const struct qt_frame *frame, struct qt
     }
     memcpy(stored, w->coder.stored.data, size);
     kept = &w->kept[w->n_kept++];
-    *kept = (struct kept){.frame = *frame, .stored = stored, .size = size};
+    *kept = (struct qt_kept){.frame = *frame, .stored = stored, .size = size};
     return QTRACE_OK;
 }
 
@@ -436,6 +394,30 @@ static int add_definition(struct qtrace_writer *w, struct qt_definitions *d,
     return ret == QTRACE_OK ? qt_definitions_add(d, t, same) : ret;
 }
 
+static int set_length(struct qtrace_writer *w, const struct qtrace_translation *t)
+{
+    return qt_lengths_set(&w->lengths, t->id, (uint16_t)t->n_insns);
+}
+
+int qt_writer_merge(struct qtrace_writer *w, const struct qtrace_translation *translation)
+{
+    uint32_t first;
+    int ret = QTRACE_OK;
+
+    if (w->merged.first + w->merged.n != translation->id) {
+        ret = flush_merged(w, NULL);
+    }
+    if (ret == QTRACE_OK) {
+        ret = qt_contents_first(&w->contents, translation, &first);
+    }
+    if (ret == QTRACE_OK) {
+        ret = add_definition(w, &w->merged, flush_merged, translation, translation->id - first,
+                             NULL);
+    }
+    ret = ret == QTRACE_OK ? set_length(w, translation) : ret;
+    return ret < 0 && w->error.code == QTRACE_OK ? fail(w, NULL, ret, "out of memory") : ret;
+}
+
 int qtrace_writer_define(struct qtrace_writer *writer,
                          const struct qtrace_translation *translation,
                          struct qtrace_error *err)
@@ -466,7 +448,7 @@ int qtrace_writer_define(struct qtrace_writer *writer,
                              translation->id - first, err);
     }
     if (ret == QTRACE_OK) {
-        ret = qt_lengths_set(&writer->lengths, translation->id, (uint16_t)translation->n_insns);
+        ret = set_length(writer, translation);
     }
     if (ret == QTRACE_E_NOMEM) {
         writer->merged.n = 0; /* it may end in the middle of a translation */
@@ -488,7 +470,7 @@ const struct qt_lengths *qt_writer_lengths(const struct qtrace_writer *writer)
 static int find_stream(struct qtrace_writer *w, uint32_t stream, uint32_t vcpu,
                        Qtrace__StreamTotals **totals, struct qtrace_error *err)
 {
-    struct stream *s;
+    struct qt_writer_stream *s;
 
     if (stream >= QT_MAX_STREAMS) {
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
@@ -514,6 +496,14 @@ static void add_lost(Qtrace__StreamTotals *t, const struct qt_loss *lost)
     t->lost_insns += lost->insns;
     t->lost_accesses += lost->accesses;
     t->lost_events += lost->events;
+}
+
+Qtrace__StreamTotals *qt_writer_totals(struct qtrace_writer *writer, uint32_t stream,
+                                       uint32_t vcpu)
+{
+    Qtrace__StreamTotals *totals = NULL;
+
+    return find_stream(writer, stream, vcpu, &totals, NULL) == QTRACE_OK ? totals : NULL;
 }
 
 /* What cannot be written is lost, and the end will say so. */
@@ -671,6 +661,7 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     m.index = w->index_at;
     m.frames = m.index == 0 ? 0 : w->index.first;
     m.run = w->run_at;
+    m.recovered = w->recovered;
     m.stream = list;
     for (i = 0; i < w->n_streams; i++) {
         if (w->stream[i].used) {
@@ -752,7 +743,7 @@ int qtrace_writer_close(struct qtrace_writer **writer, const char *reason, uint6
     }
     w->fd = -1;
     ret = sticky(w, err);
-    destroy(w);
+    qt_writer_discard(w);
     return ret;
 }
 

@@ -1,13 +1,56 @@
 /*
- * writer.h - what the recorder asks of a writer beyond qtrace/writer.h
+ * writer.h - the inside of a writer, and what the recorder asks of it beyond qtrace/writer.h
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef QT_WRITER_H
 #define QT_WRITER_H
 
+#include "contents.h"
+#include "definitions.h"
 #include "encoder.h"
+#include "index.h"
 #include "qtrace/writer.h"
+#include "trace.pb-c.h"
+
+/* What has been written of a stream. */
+struct qt_writer_stream {
+    bool used;
+    Qtrace__StreamTotals totals;
+};
+
+/* A definition frame for the trailer. */
+struct qt_kept {
+    struct qt_frame frame;
+    uint8_t *stored;
+    size_t size;
+};
+
+struct qtrace_writer {
+    int fd;
+    unsigned level;
+    uint64_t size;  /* of what has been written whole */
+    uint64_t nonce;
+    uint32_t seq;
+    struct qtrace_error error; /* sticky; code 0 = none */
+    struct qt_buf header, run; /* messages, for their copies */
+    struct qt_buf body, out;   /* scratch */
+    struct qt_frame_coder coder;
+    struct qt_encoder encoder; /* of batches */
+    struct qt_lengths lengths;
+    uint64_t n_translations, n_written; /* defined; and in the file */
+    struct qt_definitions definitions; /* not yet written */
+    struct qt_definitions merged;      /* all of them once more, in few messages */
+    struct qt_contents contents;
+    struct qt_kept *kept;
+    size_t n_kept, cap_kept;
+    struct qt_writer_stream *stream;
+    size_t n_streams;
+    struct qt_index index;
+    bool unindexed;     /* there was no memory for it */
+    uint64_t index_at, run_at; /* of the trailer; 0 = not there */
+    bool recovered;            /* the end is written for a recorder that did not */
+};
 
 /* Lengths of the translations defined so far. They live as long as the writer. */
 const struct qt_lengths *qt_writer_lengths(const struct qtrace_writer *writer);
@@ -17,5 +60,22 @@ const struct qt_lengths *qt_writer_lengths(const struct qtrace_writer *writer);
 int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encoder,
                     const struct qtrace_frame_info *head,
                     struct qtrace_error *err) QTRACE_MUST_USE;
+
+/* For a file that exists (recover.c). */
+
+/* Free it; the file stays as it is. */
+void qt_writer_discard(struct qtrace_writer *writer);
+
+/* Note a frame of the file in the index. */
+void qt_writer_note(struct qtrace_writer *writer, const struct qt_frame *frame, uint64_t offset,
+                    uint64_t size, const struct qt_buf *summary);
+
+/* A definition that is in the file, for the copy in the trailer; ids may be missing between
+ * it and the one before. 0 or an error, which is sticky. */
+int qt_writer_merge(struct qtrace_writer *writer, const struct qtrace_translation *translation);
+
+/* The totals of a stream that is in the file. NULL: no memory. */
+Qtrace__StreamTotals *qt_writer_totals(struct qtrace_writer *writer, uint32_t stream,
+                                       uint32_t vcpu);
 
 #endif

@@ -61,6 +61,7 @@ void dump_frames(struct dump *dump);
 void dump_events(struct dump *dump, const struct dump_range *range);
 void dump_summary(struct dump *dump, bool as_json);
 void dump_verify(struct dump *dump, char **files);
+void dump_recover(struct dump *dump);
 void dump_extract(struct dump *dump, uint64_t offset);
 
 /* report.c: messages on stderr, exit statuses */

@@ -24,6 +24,7 @@ static const char description[] =
     "  qtrace-dump --summary run.qtr | head\n"
     "  qtrace-dump --json run.qtr | jq .streams\n"
     "  qtrace-dump --verify *.qtr\n"
+    "  qtrace-dump --recover killed.qtr\n"
     "  qtrace-dump --frames run.qtr\n"
     "  qtrace-dump --extract=0 run.qtr | protoc --decode=qtrace.FileHeader format/trace.proto\n"
     "\n"
@@ -31,7 +32,7 @@ static const char description[] =
     "5 events lost, 6 refused (version or size); the largest applies.";
 
 struct options {
-    gboolean events, blocks, frames, summary, verify, json, version;
+    gboolean events, blocks, frames, summary, verify, recover, json, version;
     char *extract, *output, **files;
     gint64 from, count, vcpu;
 };
@@ -49,6 +50,8 @@ static GOptionContext *make_context(struct options *o)
          "Mode: executions and accesses of each translation, the most executed first", NULL},
         {"verify", 'V', 0, G_OPTION_ARG_NONE, &o->verify,
          "Mode: read everything, print one line per FILE", NULL},
+        {"recover", 'r', 0, G_OPTION_ARG_NONE, &o->recover,
+         "Mode: write the end that a killed recorder did not, into FILE itself", NULL},
         {"extract", 'x', 0, G_OPTION_ARG_STRING, &o->extract,
          "Mode: the bytes of the message or column at OFFSET; its type on stderr", "OFFSET"},
         {"from", 0, 0, G_OPTION_ARG_INT64, &o->from,
@@ -81,10 +84,10 @@ static int usage_error(const char *text)
 static const char *check_options(const struct options *o)
 {
     unsigned n = o->files != NULL ? g_strv_length(o->files) : 0;
-    int modes = o->events + o->blocks + o->frames + o->summary + o->verify + (o->extract != NULL);
+    int modes = o->events + o->blocks + o->frames + o->summary + o->verify + o->recover + (o->extract != NULL);
 
     if (modes > 1) {
-        return "only one of --events, --blocks, --frames, --summary, --verify, --extract";
+        return "only one of --events, --blocks, --frames, --summary, --verify, --recover, --extract";
     }
     if (n == 0) {
         return "no FILE given";
@@ -136,6 +139,10 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
         return;
     }
     dump->path = o->files[0];
+    if (o->recover) {
+        dump_recover(dump);
+        return;
+    }
     if (open_trace(dump, o, &err) != QTRACE_OK) {
         dump_error(dump, &err);
         return;
