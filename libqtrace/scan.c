@@ -733,7 +733,10 @@ static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *
     next = at + QT_ENVELOPE_HEAD + e.body_size;
     *offset = next;
     ret = take(r, &e, at, offset, err);
-    r->good_end = ret == QTRACE_OK ? *offset : r->good_end;
+    if (ret == QTRACE_OK) {
+        r->good_end = *offset;
+        r->good_seq = r->next_seq;
+    }
     if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
         *offset = next;
         return recover(r, at, next, ret == QTRACE_E_TRUNCATED, offset, err);
