@@ -2,8 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Independent reader of qtrace files, written from FORMAT.md and trace.proto alone.
 
-    qtr.py TRACE        print the event log, the streams one after the other by number
-    qtr.py --self-test  decode the test vectors of FORMAT.md
+    qtr.py TRACE           print the event log, the streams one after the other by number
+    qtr.py --frames TRACE  list the frames, found by walking over the file
+    qtr.py --index TRACE   list the frames, found through the index; without one, by walking
+    qtr.py --self-test     decode the test vectors of FORMAT.md
+
+A line of the list: offset, size, kind; then stream, first ordinals and counts of rows, or what
+else the frame holds.
 
 Exit status, the largest that applies: 0 whole, 1 other failure, 2 usage, 3 incomplete (no end
 mark), 4 damaged, 5 losses were counted, 6 refused (something unknown that is mandatory).
@@ -13,6 +18,7 @@ import ctypes
 import os
 import struct
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 OK, FAILURE, USAGE, INCOMPLETE, DAMAGED, LOSSES, REFUSED = range(7)
@@ -284,10 +290,20 @@ class Cursor:
 
 def packed(data):
     """The numbers of a packed field."""
-    cursor = Cursor(data)
+    if data.isascii():
+        return list(data)
     values = []
-    while cursor.more():
-        values.append(cursor.varint())
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 127) << shift
+        if byte < 128:
+            need(value <= M64, "varint of more than 64 bits")
+            values.append(value)
+            value = shift = 0
+        else:
+            shift += 7
+            need(shift < 70, "varint of more than 10 bytes")
+    need(not shift, "bytes missing")
     return values
 
 
@@ -304,21 +320,26 @@ HEADER = {1: ("version", "u32"), 2: ("incompatible", "u64")}
 COLUMN = {1: ("id", "u32"), 2: ("row_kind", "u32"), 3: ("rows", "u64"), 4: ("encoding", "u32"),
           5: ("codec", "u32"), 6: ("raw_size", "u64"), 7: ("stored_size", "u64"),
           8: ("crc32c", "fixed32"), 9: ("mandatory", "u64")}
-FRAME = {1: ("stream", "u32"), 15: ("columns", COLUMN), 20: ("table_bits", "u32"),
+FRAME = {1: ("stream", "u32"), 2: ("vcpu", "u32"), 15: ("columns", COLUMN),
+         20: ("table_bits", "u32"),
          **_fields({3: "first_block", 4: "first_insn", 5: "first_access", 6: "first_event",
                     7: "blocks", 8: "insns", 9: "accesses", 10: "events", 11: "first_seq",
-                    13: "first_time", 16: "first_translation", 17: "translations", 18: "copy",
-                    19: "syscalls"})}
+                    12: "last_seq", 13: "first_time", 14: "last_time", 16: "first_translation",
+                    17: "translations", 18: "copy", 19: "syscalls", 21: "lost_blocks",
+                    22: "lost_insns", 23: "lost_accesses", 24: "lost_events"})}
 DEFINITIONS = {1: ("first_id", "u64"), 9: ("names", ["bytes"]),
                **_fields({2: "insns", 3: "vaddr", 4: "form", 5: "skip", 6: "symbol", 7: "haddr",
-                          8: "no_haddr", 10: "size", 11: "extra", 12: "data", 13: "disas"},
-                         "bytes")}
+                          8: "no_haddr", 10: "size", 11: "extra", 12: "data", 13: "disas",
+                          14: "same"}, "bytes")}
+INDEX = {1: ("previous", "u64"), 2: ("first", "u64"), 3: ("frames", FRAME),
+         **_fields({4: "skip", 5: "size", 6: "length"}, "bytes")}
 TOTALS = {1: ("stream", "u32"),
           **_fields({number: prefix + what
                      for base, prefix in ((3, ""), (7, "lost_"), (11, "unwritten_"))
                      for number, what in enumerate(("blocks", "insns", "accesses", "events"),
                                                    base)})}
-END = {4: ("streams", TOTALS)}
+END = {4: ("streams", TOTALS),
+       **_fields({3: "translations", 5: "index", 6: "frames", 7: "run", 8: "recovered"})}
 
 
 def parse(data, schema, once=False):
@@ -361,64 +382,109 @@ def _wire_value(cursor, wire):
 
 # Definitions
 
-def decode_definitions(raw, first, count):
-    """{translation id: (address, addresses of its instructions)}"""
+def decode_definitions(raw, first, count, known):
+    """{translation id: (address, addresses of its instructions, what else is said of them)},
+    None for a repetition of what is neither here nor in known."""
     message = parse(raw, DEFINITIONS, once=True)
+    need(first + count <= M32 and count <= 1 << 18, "too many translations")
+    same = packed(message.same) or [0] * count
     insns = packed(message.insns)
     vaddr = packed(message.vaddr)
-    need(message.first_id == first and len(insns) == len(vaddr) == count,
-         "definitions of other translations")
-    need(first + count <= M32, "translation id too large")
-    need(all(1 <= n <= 512 for n in insns) and sum(insns) <= 1 << 18, "too many instructions")
+    need(message.first_id == first and len(same) == count
+         and len(insns) == len(vaddr) == same.count(0), "definitions of other translations")
     total = sum(insns)
-    sizes = _instruction_sizes(message, total)
-    _check_symbols_and_host(message, total)
-    skips = packed(message.skip) or [0] * total
-    need(len(skips) == total, "wrong number of skips")
+    need(all(1 <= n <= 512 for n in insns) and total + count - len(insns) <= 1 << 18,
+         "too many instructions")
+    sizes, forms = _instruction_forms(message, total)
+    addresses, begins = _instruction_addresses(message, insns, vaddr, sizes)
+    names = _symbol_names(message, total)
+    hosts = _host_addresses(message, addresses)
 
     result = {}
-    end = at = 0
-    for number, (length, delta) in enumerate(zip(insns, vaddr), first):
-        end = address = end + unzigzag(delta) & M64
-        addresses = []
-        for i in range(at, at + length):
-            start = end + unzigzag(skips[i]) & M64
-            addresses.append(start)
-            end = start + sizes[i] & M64
-        at += length
-        result[number] = address, addresses
+    number = at = 0
+    for ident, distance in enumerate(same, first):
+        if distance:
+            need(distance <= ident, "repetition of a translation below 0")
+            repeated = ident - distance
+            result[ident] = known.get(repeated) or result.get(repeated)
+            continue
+        end = at + insns[number]
+        result[ident] = begins[number], addresses[at:end], (forms[at:end], names[at:end],
+                                                            hosts[at:end])
+        number += 1
+        at = end
     return result
 
 
-def _instruction_sizes(message, total):
-    forms, size = packed(message.form), message.size
+def _instruction_addresses(message, insns, vaddr, sizes):
+    """Addresses of all instructions, and of all translations that repeat none."""
+    skips = packed(message.skip) or [0] * len(sizes)
+    need(len(skips) == len(sizes), "wrong number of skips")
+    addresses, begins = [], []
+    end = 0
+    for length, delta in zip(insns, vaddr):
+        end = end + unzigzag(delta) & M64
+        begins.append(end)
+        for i in range(len(addresses), len(addresses) + length):
+            skip = skips[i]
+            start = end + unzigzag(skip) & M64 if skip else end
+            addresses.append(start)
+            end = start + sizes[i] & M64
+    return addresses, begins
+
+
+def _instruction_forms(message, total):
+    """Sizes of all instructions, and their bytes, extra bytes and disassemblies."""
+    numbers, size = packed(message.form), message.size
     extra = message.extra or bytes(len(size))
-    need(len(forms) == total, "wrong number of forms")
+    need(len(numbers) == total, "wrong number of forms")
     need(len(extra) == len(size) and all(1 <= s and s + e <= 64 for s, e in zip(size, extra)),
          "wrong size of a form")
     need(len(message.data) == sum(size) + sum(extra), "wrong number of instruction bytes")
     need(message.disas.count(0) == len(size) and message.disas[-1:] in (b"", b"\0"),
          "wrong number of disassemblies")
+    forms = []
+    at = 0
+    for s, e, text in zip(size, extra, message.disas.split(b"\0")):
+        forms.append((message.data[at:at + s], message.data[at + s:at + s + e], text))
+        at += s + e
     new = 0
-    sizes = []
-    for form in forms:
+    used = []
+    for form in numbers:
         if form == 0:
             form = new = new + 1
         need(form <= new <= len(size), "no such form")
-        sizes.append(size[form - 1])
+        used.append(form - 1)
     need(new == len(size), "forms without an instruction")
-    return sizes
+    return [size[form] for form in used], [forms[form] for form in used]
 
 
-def _check_symbols_and_host(message, total):
-    """The log shows neither, but a reader that needs them would stumble."""
-    symbols = packed(message.symbol)
-    need(len(symbols) in (0, total), "wrong number of symbols")
-    need(all(s <= len(message.names) for s in symbols), "no such symbol")
+def _symbol_names(message, total):
+    """The names at all instructions, None where there is none."""
+    symbols = packed(message.symbol) or [0] * total
+    need(len(symbols) == total, "wrong number of symbols")
     need(all(0 not in name for name in message.names), "zero byte in a name")
-    without = message.no_haddr or bytes(total)
-    need(len(without) == total and set(without) <= {0, 1}, "wrong host address flags")
-    need(len(packed(message.haddr)) == without.count(0), "wrong number of host addresses")
+    need(max(symbols, default=0) <= len(message.names), "no such symbol")
+    names = [None, *message.names]
+    return [names[symbol] for symbol in symbols]
+
+
+def _host_addresses(message, addresses):
+    """The host addresses of all instructions, None where there is none."""
+    without = message.no_haddr or bytes(len(addresses))
+    need(len(without) == len(addresses) and set(without) <= {0, 1}, "wrong host address flags")
+    deltas = packed(message.haddr)
+    need(len(deltas) == without.count(0), "wrong number of host addresses")
+    deltas = iter(deltas)
+    difference = 0
+    result = []
+    for none, address in zip(without, addresses):
+        if none:
+            result.append(None)
+        else:
+            difference += unzigzag(next(deltas))
+            result.append(address + difference & M64)
+    return result
 
 
 # Columns of events
@@ -466,8 +532,9 @@ def decode_blocks(cursor, rows, bits):
 
 
 def decode_started(cursor, entries, lengths):
-    """Instructions that started, by row."""
+    """Instructions that started, by row, and the rows that are not whole."""
     started = list(lengths)
+    rows = []
     row = 0
     for number in range(entries):
         delta = cursor.varint()
@@ -475,11 +542,12 @@ def decode_started(cursor, entries, lengths):
         need((delta or not number) and row < len(lengths), "wrong row of a block that is not whole")
         started[row] = cursor.varint()
         need(started[row] < lengths[row], "more instructions than the block has")
+        rows.append(row)
     cursor.finish()
-    return started
+    return started, rows
 
 
-FOREIGN = 0x40
+STORE, FOREIGN = 0x20, 0x40
 NO_BLOCK = M32
 
 
@@ -651,19 +719,123 @@ def decode_events(cursor, frame, ends):
         events.append((kind, block, access, seq, time, arguments))
     cursor.finish()
     need(sum(event[0] == SYSCALL for event in events) == frame.syscalls, "wrong number of syscalls")
+    lost = events[0][5] if events and events[0][0] == LOST else [0] * 4
+    need(lost == lost_before(frame), "the frame and its first event say different losses")
     return events
+
+
+# Summaries: {(translation id, what, number): how often}, where what is one of these. Accesses
+# before the first block row have the id NO_BLOCK and no ROWS.
+
+ROWS, STARTED, LOADS, STORES = range(4)
+
+
+def count_rows(rows):
+    """What the summary of these rows must say."""
+    counts = {(ident, ROWS, 0): count for ident, count in Counter(rows.ids).items()}
+    for row in rows.not_whole:
+        add_counts(counts, {(rows.ids[row], STARTED, rows.started[row]): 1})
+    for (ident, insn, flags), count in Counter(rows.accesses).items():
+        if ident != NO_BLOCK:
+            counts.setdefault((ident, ROWS, 0), 0)
+        add_counts(counts, {(ident, STORES if flags & STORE else LOADS, insn): count})
+    return counts
+
+
+def add_counts(counts, others):
+    for key, count in others.items():
+        counts[key] = counts.get(key, 0) + count
+
+
+def decode_summary(cursor, rows, limit):
+    """A summary that lists so many blocks; at most limit, and as many instructions."""
+    need(rows <= limit, "too many blocks in a summary")
+    counts = {}
+    insns = _summary_accesses(cursor, counts, NO_BLOCK, 0)
+    ident = -1
+    for _ in range(rows):
+        ident += cursor.varint() + 1
+        need(ident < NO_BLOCK, "translation id too large")
+        count, not_whole = divmod(cursor.varint(), 2)
+        counts[ident, ROWS, 0] = count
+        if not_whole:
+            entries = cursor.varint()
+            need(1 <= entries <= 512, "wrong number of entries in a summary")
+            started = -1
+            for _ in range(entries):
+                started += cursor.varint() + 1
+                need(started < 512, "wrong number of started instructions in a summary")
+                counts[ident, STARTED, started] = cursor.varint()
+        insns += _summary_accesses(cursor, counts, ident, count)
+        need(insns <= limit, "too many instructions in a summary")
+    cursor.finish()
+    return counts
+
+
+def _summary_accesses(cursor, counts, ident, rows):
+    entries = cursor.varint()
+    need(entries <= 512, "wrong number of entries in a summary")
+    insn = -1
+    for _ in range(entries):
+        delta, kind = divmod(cursor.varint(), 3)
+        insn += delta + 1
+        need(insn < 512, "wrong instruction in a summary")
+        if kind == 2:
+            loads, stores = cursor.varint(), cursor.varint()
+        else:
+            loads, stores = (0, rows) if kind else (rows, 0)
+        need(loads or stores, "instruction without accesses in a summary")
+        for what, count in ((LOADS, loads), (STORES, stores)):
+            if count:
+                counts[ident, what, insn] = count
+    return entries
 
 
 # Frames
 
-ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 16: 4}
-DEFINITIONS_COLUMN = 16
+ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 7: 5, 16: 4, 17: 6}
+SUMMARY_COLUMN, DEFINITIONS_COLUMN, INDEX_COLUMN = 7, 16, 17
+LARGEST = {DEFINITIONS_COLUMN: 16 * MIB, INDEX_COLUMN: 4 * MIB}
 ORDINALS = (("first_block", "blocks"), ("first_insn", "insns"), ("first_access", "accesses"),
             ("first_event", "events"))
 
 
+def lost_before(frame):
+    return [getattr(frame, "lost_" + what) for _, what in ORDINALS]
+
+
+def frame_kind(frame):
+    ids = [column.id for column in frame.columns]
+    if frame.translations or DEFINITIONS_COLUMN in ids:
+        return "copy" if frame.copy else "definitions"
+    return "index" if INDEX_COLUMN in ids else "rows"
+
+
+def frame_line(frame):
+    """The frame's line in the list of frames."""
+    kind = frame_kind(frame)
+    if kind == "rows":
+        rest = "s%d b%d i%d a%d e%d blocks=%d insns=%d accesses=%d events=%d" % (
+            frame.stream, *[getattr(frame, first) for first, _ in ORDINALS],
+            *[getattr(frame, count) for _, count in ORDINALS])
+    elif kind == "index":
+        rest = "frames=%d" % sum(c.rows for c in frame.columns if c.id == INDEX_COLUMN)
+    else:
+        rest = "id=%d translations=%d" % (frame.first_translation, frame.translations)
+    return "%d %d %s %s" % (frame.offset, frame.size, kind, rest)
+
+
+def header_of(frame):
+    """What the index tells of a frame."""
+    return (frame.offset, frame.size,
+            [getattr(frame, name) for name, kind in FRAME.values() if kind != COLUMN],
+            [[getattr(column, name) for name, _ in COLUMN.values() if name != "crc32c"]
+             for column in frame.columns])
+
+
 def check_frame(frame):
     """The limits of a frame, before anything is allocated for it."""
+    kind = frame_kind(frame)
     columns = frame.columns
     ids = [column.id for column in columns]
     need(len(columns) <= 16, "too many columns")
@@ -671,25 +843,23 @@ def check_frame(frame):
     need(frame.stream < 1 << 18, "stream number too large")
     need(frame.blocks + frame.accesses <= 1 << 21 and frame.events <= 1 << 16, "too many rows")
     need(all(getattr(frame, first) < 1 << 63 for first, _ in ORDINALS), "ordinal too large")
-    if is_definitions(frame):
-        need(ids == [DEFINITIONS_COLUMN], "definition frame with other columns")
-        need(not frame.blocks + frame.insns + frame.accesses + frame.events,
-             "definition frame with other rows")
-    elif frame.blocks + frame.accesses:
-        need(8 <= frame.table_bits <= 16, "wrong table_bits")
-
-
-def is_definitions(frame):
-    return frame.translations > 0 or any(c.id == DEFINITIONS_COLUMN for c in frame.columns)
+    if kind == "rows":
+        need(not frame.blocks + frame.accesses or 8 <= frame.table_bits <= 16, "wrong table_bits")
+        return
+    need(not frame.blocks + frame.insns + frame.accesses + frame.events,
+         "frame of kind %s with rows of a stream" % kind)
+    allowed = ([DEFINITIONS_COLUMN] if kind != "index" else
+               [i for i in ids if i in (INDEX_COLUMN, SUMMARY_COLUMN) or i not in ROW_KIND])
+    need(ids == allowed, "frame of kind %s with other columns" % kind)
 
 
 def stored_size(frame):
     return sum(column.stored_size for column in frame.columns)
 
 
-def raw_columns(frame, data, pos):
-    """{id: (rows, raw bytes)} of the columns that are stored at pos."""
-    check_frame(frame)
+def raw_columns(frame, data):
+    """{id: (rows, raw bytes)} of the columns of a frame in data."""
+    pos = frame.offset + frame.size - stored_size(frame)
     if pos + stored_size(frame) > len(data):
         raise Incomplete("columns are cut off")
     result = {}
@@ -699,7 +869,8 @@ def raw_columns(frame, data, pos):
         pos += column.stored_size
         if column.id in ROW_KIND and column.encoding == 1 and column.codec in (0, 1):
             result[column.id] = column.rows, _raw_column(column, stored)
-        elif column.mandatory:
+        elif column.mandatory or column.id in ROW_KIND.keys() - {SUMMARY_COLUMN, INDEX_COLUMN}:
+            # Rows cannot be read without the known ones, whether they say so or not.
             raise Refused("unknown column, encoding or codec: %d, %d, %d"
                           % (column.id, column.encoding, column.codec))
     return result
@@ -709,7 +880,8 @@ def _raw_column(column, stored):
     need(column.row_kind == ROW_KIND[column.id], "wrong row kind")
     need(1 <= column.raw_size <= min(256 * MIB, 255 * column.stored_size + 64),
          "impossible raw size")
-    need(column.id != DEFINITIONS_COLUMN or column.raw_size <= 16 * MIB, "definitions too large")
+    need(column.raw_size <= LARGEST.get(column.id, 256 * MIB),
+         "column %d too large" % column.id)
     if column.codec == 1:
         return lz4_frame(stored, column.raw_size)
     need(stored[:8] == struct.pack("<II", 0x184D2A5D, column.raw_size)
@@ -733,7 +905,8 @@ def decode_frame(frame, columns, definitions):
     blocks = decode_blocks(column(1, frame.blocks), frame.blocks, bits)
     rows.ids = blocks[1]
     entries = columns.get(2, (0, b""))[0]
-    rows.started = decode_started(column(2), entries, [length_of(i) for i in rows.ids])
+    rows.started, rows.not_whole = decode_started(column(2), entries,
+                                                  [length_of(i) for i in rows.ids])
     need(sum(rows.started) == frame.insns, "wrong number of instructions")
     nodes, rows.accesses, rows.ends = decode_shape(column(3, frame.accesses), frame.accesses,
                                                    blocks, bits, length_of)
@@ -743,6 +916,39 @@ def decode_frame(frame, columns, definitions):
     need(columns.get(5, (0, b""))[0] == literals, "wrong number of literals")
     rows.events = decode_events(column(6, frame.events), frame, rows.ends)
     return rows
+
+
+def check_rows(frame, columns, rows):
+    """Compare rows with what the frame says beyond them."""
+    seq, time = rows.events[-1][3:5] if rows.events else (frame.first_seq, frame.first_time)
+    need((seq, time) == (frame.last_seq, frame.last_time), "last_seq or last_time is wrong")
+    if SUMMARY_COLUMN in columns:
+        have, raw = columns[SUMMARY_COLUMN]
+        need(decode_summary(Cursor(raw), have, 1 << 18) == frame.counts,
+             "the summary contradicts the rows")
+
+
+def read_index(frame, data):
+    """(Index message, counts or None) of a frame of the index; None if it cannot be known."""
+    columns = raw_columns(frame, data)
+    if INDEX_COLUMN not in columns:
+        return None
+    rows, raw = columns[INDEX_COLUMN]
+    message = parse(raw, INDEX, once=True)
+    frames, skips, sizes = message.frames, packed(message.skip), packed(message.size)
+    need(1 <= len(frames) <= 1024 and len(frames) == len(skips) == len(sizes) == rows,
+         "index of a wrong number of frames")
+    end = 0
+    for listed, skip, size in zip(frames, skips, sizes):
+        listed.offset, listed.size, listed.counts = end + skip, size, None
+        end += skip + size
+        need(listed.size > stored_size(listed) and end <= frame.offset,
+             "index of impossible frames")
+    counts = None
+    if SUMMARY_COLUMN in columns:
+        have, raw = columns[SUMMARY_COLUMN]
+        counts = decode_summary(Cursor(raw), have, 1 << 20)
+    return message, counts
 
 
 # The event log
@@ -761,7 +967,7 @@ class Log:
         for block, end in enumerate(rows.ends):     # so many block rows are written
             if block:
                 ident, started = rows.ids[block - 1], rows.started[block - 1]
-                address, insns = self.definitions[ident]
+                address, insns, _ = self.definitions[ident]
                 lines.append("s%d b%d i%d id=%d pc=0x%x started=%d/%d" % (
                     frame.stream, frame.first_block + block - 1, insn, ident, address,
                     started, len(insns)))
@@ -792,8 +998,8 @@ class Log:
         ident = pc = "?"
         if block != NO_BLOCK:
             ident, pc = block, "0x%x" % self.definitions[block][1][insn]
-        before = "id=%s insn=%d pc=%s %s %d " % (ident, insn, pc, "store" if flags & 32 else "load",
-                                                 1 << (flags & 7))
+        kind = "store" if flags & STORE else "load"
+        before = "id=%s insn=%d pc=%s %s %d " % (ident, insn, pc, kind, 1 << (flags & 7))
         behind = "".join(text for bit, text in ((16, " be"), (8, " sign"), (FOREIGN, " foreign"))
                          if flags & bit)
         return before, behind
@@ -873,28 +1079,40 @@ def cut_off(data, pos, nonce, last):
             and pos + 8 + size > len(data))
 
 
+def new_frame(envelope):
+    need(len(envelope.body) <= 65536, "Frame too large")
+    frame = parse(envelope.body, FRAME)
+    frame.offset = envelope.pos
+    frame.size = envelope.end - envelope.pos + stored_size(frame)
+    frame.counts = None     # not known
+    return frame
+
+
 class Trace:
     def __init__(self, name, data):
         self.name = name
         self.data = data
         self.status = OK
+        self.damaged = False
         self.definitions = {}
-        self.definition_frames = []     # (offset, where the columns are, Frame)
-        self.streams = {}               # by number: the same for its frames
-        self.ordinals = {}              # by stream: where its frames so far end
+        self.frames = []                # all that were found, in the order of the file
+        self.definition_frames = []     # those of them that can be used
+        self.streams = {}               # by number: its frames
+        self.ordinals = {}              # by stream: where its frames end
         self.headers = 0
+        self.runs = []                  # offsets
         self.end = None
 
     def report(self, offset, text, status=DAMAGED):
         self.status = max(self.status, status)
+        self.damaged |= status == DAMAGED
         print("%s: offset %d: %s" % (self.name, offset, text), file=sys.stderr)
 
-    def scan(self):
-        """Find all envelopes."""
+    def scan(self, pos=0, last=-1):
+        """Find all envelopes from pos on; last is the sequence number of the one before."""
         data = self.data
         nonce = find_nonce(data)
-        pos = resume = 0
-        last = -1
+        resume = pos
         while True:
             envelope = envelope_at(data, pos, nonce, last) if nonce is not None else None
             if not envelope:
@@ -919,18 +1137,74 @@ class Trace:
         if not self.headers and last >= 0:
             self.report(0, "no FileHeader")
 
+    def open_index(self):
+        """Find the frames through the index: Damage if it is of no use."""
+        data = self.data
+        mark = envelope_at(data, len(data) - 56) if len(data) >= 56 else None
+        need(mark and mark.kind == END_MARK and len(mark.body) == 16, "no end mark")
+        offset, size = struct.unpack("<QQ", mark.body)
+        need(size == len(data), "the file had another size")
+        end = envelope_at(data, offset, mark.nonce)
+        need(end and end.kind == END_TYPE and end.sequence < mark.sequence, "no End")
+        end = parse(end.body, END)
+        segments, last = self._segments(end, mark.nonce)
+        frames = [frame for segment in reversed(segments) for frame in segment]
+        self._between([(frame.offset, frame.size) for frame in frames] + [(end.index, 0)],
+                      mark.nonce)
+        self.frames = frames
+        # The last segment's own frame, and what is behind it
+        self.scan(end.index, last - 1)
+
+    def _segments(self, end, nonce):
+        """The frames of all segments, the last segment first, and its sequence number."""
+        segments = []
+        last = None
+        offset, count, limit = end.index, end.frames, len(self.data)
+        need(offset, "End knows of no index")
+        while offset:
+            envelope = envelope_at(self.data, offset, nonce) if offset < limit else None
+            need(envelope and envelope.kind == FRAME_TYPE, "no segment of the index there")
+            frame = new_frame(envelope)
+            need(frame_kind(frame) == "index" and offset + frame.size <= limit,
+                 "no segment of the index there")
+            check_frame(frame)
+            found = read_index(frame, self.data)
+            need(found, "unknown kind of index")
+            message, _ = found
+            count -= len(message.frames)
+            need(message.first == count, "wrong number of frames in the index")
+            if segments:
+                need(header_of(segments[-1][0]) == header_of(frame), "the index contradicts itself")
+                segments[-1][0] = frame
+            segments.append(message.frames)
+            last = envelope.sequence if last is None else last
+            limit, offset = offset, message.previous
+        need(count == 0, "wrong number of frames in the index")
+        return segments, last
+
+    def _between(self, frames, nonce):
+        """Take in what stands before and between the frames of the index."""
+        pos, last = 0, -1
+        for offset, size in frames:
+            while pos < offset:
+                envelope = envelope_at(self.data, pos, nonce, last)
+                need(envelope and envelope.kind not in (FRAME_TYPE, END_MARK)
+                     and (pos or envelope.kind == FILE_HEADER), "frames missing from the index")
+                pos, last = self._envelope(envelope), envelope.sequence
+            need(pos == offset, "wrong offset in the index")
+            pos += size
+
     def _envelope(self, envelope):
         """Take in an envelope; returns where the next one should be."""
-        handler = {FILE_HEADER: self._file_header, RUN: None, FRAME_TYPE: self._frame,
+        handler = {FILE_HEADER: self._file_header, RUN: self._run, FRAME_TYPE: self._frame,
                    END_TYPE: self._end, END_MARK: self._end_mark}
         if envelope.kind not in handler:
             if envelope.mandatory:
                 raise Refused("offset %d: unknown type %d of envelope"
                               % (envelope.pos, envelope.kind))
             return envelope.end
-        take = handler[envelope.kind]
         try:
-            return take and take(envelope) or envelope.end
+            return handler[envelope.kind](envelope) or envelope.end
         except Damage as error:
             self.report(envelope.pos, error)
             return envelope.end
@@ -943,19 +1217,19 @@ class Trace:
             raise Refused("offset %d: unknown features 0x%x" % (envelope.pos, header.incompatible))
         self.headers += 1
 
+    def _run(self, envelope):
+        self.runs.append(envelope.pos)
+
     def _frame(self, envelope):
-        need(len(envelope.body) <= 65536, "Frame too large")
-        frame = parse(envelope.body, FRAME)
-        item = envelope.pos, envelope.end, frame
-        if is_definitions(frame):
-            self.definition_frames.append(item)
-        else:
-            self.streams.setdefault(frame.stream, []).append(item)
-        return envelope.end + stored_size(frame)
+        frame = new_frame(envelope)
+        self.frames.append(frame)
+        return frame.offset + frame.size
 
     def _end(self, envelope):
         self.end = parse(envelope.body, END)
         self.end.offset = envelope.pos
+        if self.end.recovered:
+            self.report(envelope.pos, "the recorder did not come to its end", INCOMPLETE)
 
     def _end_mark(self, envelope):
         offset, size = struct.unpack("<QQ", envelope.body) if len(envelope.body) == 16 else (0, 0)
@@ -963,51 +1237,121 @@ class Trace:
         need(not self.end or offset == self.end.offset, "the end was elsewhere")
         need(envelope.end == len(self.data), "bytes behind the end mark")
 
-    def load_definitions(self):
-        known = {}      # raw bytes by first id, so that copies are decoded only where they differ
-        for offset, pos, frame in self.definition_frames:
+    def sort_frames(self):
+        """Tell apart the kinds and streams, and see whether the ordinals fit together."""
+        lasts = {}      # by stream: last_seq and last_time of its frame before
+        for frame in self.frames:
+            kind = frame_kind(frame)
             try:
-                _, raw = raw_columns(frame, self.data, pos).get(DEFINITIONS_COLUMN, (0, b""))
-                need(frame.columns[0].rows == frame.translations, "wrong number of translations")
-                if known.get(frame.first_translation) == raw:
-                    continue
-                found = decode_definitions(raw, frame.first_translation, frame.translations)
-                need(not self.definitions.keys() & found.keys(), "definitions contradict others")
-                known[frame.first_translation] = raw
-                self.definitions.update(found)
+                check_frame(frame)
+                if kind == "rows":
+                    self._next_of_stream(frame, lasts)
+                    self.streams.setdefault(frame.stream, []).append(frame)
+                elif kind != "index":
+                    self.definition_frames.append(frame)
+            except Damage as error:
+                self.report(frame.offset, error)
+
+    def _next_of_stream(self, frame, lasts):
+        lost = lost_before(frame)
+        ends = self.ordinals.get(frame.stream, [0] * 4)
+        first = [getattr(frame, name) for name, _ in ORDINALS]
+        need(all(begin >= end for begin, end in zip(first, ends)),
+             "stream %d: rows that were there before" % frame.stream)
+        if any(lost):
+            self.report(frame.offset, "rows were lost before these", LOSSES)
+        expected = [end + count for end, count in zip(ends, lost)]
+        if first != expected:
+            self.report(frame.offset, "stream %d: the first ordinals are %s, not %s"
+                        % (frame.stream, first, expected))
+        elif lasts.get(frame.stream, (0, 0)) != (frame.first_seq, frame.first_time):
+            self.report(frame.offset, "stream %d: first_seq or first_time is wrong" % frame.stream)
+        lasts[frame.stream] = frame.last_seq, frame.last_time
+        self.ordinals[frame.stream] = [begin + getattr(frame, count)
+                                       for begin, (_, count) in zip(first, ORDINALS)]
+
+    def load_definitions(self):
+        known = self.definitions
+        for frame in self.definition_frames:
+            try:
+                rows, raw = raw_columns(frame, self.data)[DEFINITIONS_COLUMN]
+                need(rows == frame.translations, "wrong number of translations")
+                found = decode_definitions(raw, frame.first_translation, rows, known)
             except (Damage, Refused) as error:
-                self.report(offset, error, error.status)
+                self.report(frame.offset, error, error.status)
+                continue
+            lost = [i for i, definition in found.items() if not definition]
+            if lost:
+                self.report(frame.offset, "%d repeat what is not defined, the first is %d"
+                            % (len(lost), lost[0]))
+            wrong = [i for i, definition in found.items()
+                     if definition and known.setdefault(i, definition) != definition]
+            if wrong:
+                self.report(frame.offset, "%d definitions contradict others, the first is %d"
+                            % (len(wrong), wrong[0]))
+        missing = max(self.end.translations if self.end else 0, max(known, default=-1) + 1)
+        missing -= len(known)
+        if missing:
+            self.report(self.end.offset if self.end else 0,
+                        "%d translations are not defined" % missing)
 
     def write(self, out):
         """The event log of all streams."""
         log = Log(self.definitions)
         for stream in sorted(self.streams):
-            self.ordinals[stream] = [0] * 4
-            for offset, pos, frame in self.streams[stream]:
-                lost = None     # unknown
+            for frame in self.streams[stream]:
                 try:
-                    columns = raw_columns(frame, self.data, pos)
+                    columns = raw_columns(frame, self.data)
                     rows = decode_frame(frame, columns, self.definitions)
-                    lost = self._lost(rows.events, offset)
                     out.write("".join(line + "\n" for line in log.lines(frame, rows)))
+                    frame.counts = count_rows(rows)
+                    check_rows(frame, columns, rows)
                 except (Damage, Refused) as error:
-                    self.report(offset, error, error.status)
-                self._check_ordinals(offset, frame, lost)
+                    self.report(frame.offset, error, error.status)
 
-    def _lost(self, events, offset):
-        if not events or events[0][0] != LOST:
-            return [0] * 4
-        self.report(offset, "rows were lost here", LOSSES)
-        return events[0][5]
+    def check_index(self):
+        """Compare the index with the frames, if nothing is missing of them."""
+        if self.damaged:
+            return
+        begin = previous = 0    # number and offset of the segment before
+        for number, frame in enumerate(self.frames):
+            if frame_kind(frame) != "index":
+                continue
+            try:
+                self._check_segment(frame, self.frames[begin:number], begin, previous)
+            except (Damage, Refused) as error:
+                self.report(frame.offset, error, error.status)
+            begin, previous = number, frame.offset
+        if not self.end:
+            return
+        if self.end.index and (self.end.index, self.end.frames) != (previous, begin):
+            self.report(self.end.offset, "End tells of another index")
+        if self.end.run not in (self.runs[1:] or [0, *self.runs]):
+            self.report(self.end.offset, "End tells of another Run")
 
-    def _check_ordinals(self, offset, frame, lost):
-        expected = self.ordinals[frame.stream]
-        for i, (first, count) in enumerate(ORDINALS):
-            begin = getattr(frame, first)
-            if lost and begin != expected[i] + lost[i]:
-                self.report(offset, "stream %d: %s is %d, not %d"
-                            % (frame.stream, first, begin, expected[i] + lost[i]))
-            expected[i] = begin + getattr(frame, count)
+    def _check_segment(self, frame, frames, first, previous):
+        found = read_index(frame, self.data)
+        if not found:
+            return
+        message, counts = found
+        need((message.first, message.previous) == (first, previous),
+             "the segment of the index follows another one")
+        need(len(message.frames) == len(frames), "the index misses frames")
+        for listed, real in zip(message.frames, frames):
+            need(header_of(listed) == header_of(real),
+                 "the index contradicts the frame at offset %d" % real.offset)
+        need(packed(message.length) == [len(self.definitions[ident][1]) for real in frames
+                                        if frame_kind(real) == "definitions"
+                                        for ident in range(real.first_translation,
+                                                           real.first_translation
+                                                           + real.translations)],
+             "the index tells other lengths of translations")
+        rows = [real for real in frames if frame_kind(real) == "rows"]
+        if counts is not None and all(real.counts is not None for real in rows):
+            total = {}
+            for real in rows:
+                add_counts(total, real.counts)
+            need(counts == total, "the summary contradicts the frames before")
 
     def check_totals(self):
         """Compare the ends of the streams with End, if there is one."""
@@ -1028,52 +1372,85 @@ class Trace:
                                 % (stream, what))
 
 
-def read_trace(name, out):
-    """Print the event log of a file; returns the exit status."""
+def read_trace(name, out, option):
+    """Print the event log or the frames of a file; returns the exit status."""
     with open(name, "rb") as file:
         trace = Trace(name, file.read())
     try:
-        trace.scan()
+        if option == "--index":
+            try:
+                trace.open_index()
+            except (Damage, Refused) as error:
+                print("%s: walking without the index: %s" % (name, error), file=sys.stderr)
+                trace = Trace(name, trace.data)
+                trace.scan()
+        else:
+            trace.scan()
     except Refused as error:
         print("%s: %s" % (name, error), file=sys.stderr)
         return REFUSED
-    trace.load_definitions()
-    trace.write(out)
+    trace.sort_frames()
+    if option:
+        out.write("".join(frame_line(frame) + "\n" for frame in trace.frames))
+    else:
+        trace.load_definitions()
+        trace.write(out)
     trace.check_totals()
+    trace.check_index()
     return trace.status
 
 
-# The test vectors of FORMAT.md
+# The test vectors of FORMAT.md, and the summaries of their rows
+
+def test_frame(vector, counts, lengths, **fields):
+    """The rows of a frame with these columns; lengths of the blocks by id."""
+    frame = SimpleNamespace(events=0, syscalls=0, table_bits=8, first_seq=0, first_time=0,
+                            lost_blocks=0, lost_insns=0, lost_accesses=0, lost_events=0, **fields)
+    columns = {i: (counts[i], bytes.fromhex(text)) for i, text in vector.items()}
+    return decode_frame(frame, columns, {i: (0, [0] * n) for i, n in lengths.items()})
+
 
 def self_test():
+    need(crc32c(b"123456789") == 0xe3069283, "CRC32C")
+    need(xxh32(b"") == 0x02cc5d05, "XXH32")
+    need(packed(b"\1\xff\1" + b"\xff" * 9 + b"\1") == [1, 255, M64], "varints")
     vector = {1: "aa 0e 55 aa 01 00 00 00 00 00 00 00", 2: "0b 01", 3: "56 01 03 55 04 23 56 02 02",
               4: "00 00 00 00 00 00 1b 4d", 5: "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08"}
     addresses = ("1000 7f0000 5000 1010 7f0020 2d000 1020 7f0040 7f0044 1030 7f0060 7f0064 "
                  "1040 7f0080 7f0084 1050 7f00a0 7f00a4")
-    columns = {number: bytes.fromhex(text) for number, text in vector.items()}
-    counts = {1: 12, 2: 1, 3: 18, 4: 18, 5: 7}
-    definitions = {7: (0, [0] * 5), 8: (0, [0] * 3)}
-    frame = SimpleNamespace(blocks=12, accesses=18, insns=12 * 4 - 2, events=0, syscalls=0,
-                            table_bits=8, first_seq=0, first_time=0)
-    need(crc32c(b"123456789") == 0xe3069283, "CRC32C")
-    need(xxh32(b"") == 0x02cc5d05, "XXH32")
-    rows = decode_frame(frame, {i: (counts[i], raw) for i, raw in columns.items()}, definitions)
+    rows = test_frame(vector, {1: 12, 2: 1, 3: 18, 4: 18, 5: 7}, {7: 5, 8: 3},
+                      blocks=12, accesses=18, insns=12 * 4 - 2)
     need(rows.ids == [7, 8] * 6, "blocks")
     need(rows.started == [5, 3] * 5 + [5, 1], "instructions that started")
     need(rows.accesses == [(7, 1, 3), (7, 4, 0x23), (8, 2, 2)] * 6, "accesses")
     need(rows.ends == [0] + [n for i in range(0, 18, 3) for n in (i + 2, i + 3)], "ends")
     need(rows.addresses == [int(text, 16) for text in addresses.split()], "addresses")
+    summary = bytes.fromhex("00 07 0c 02 03 07 00 0d 01 01 01 01 06")
+    need(decode_summary(Cursor(summary), 2, 3) == count_rows(rows), "summary")
+
+    vector = {1: "aa 0e 55 aa 01 00", 4: "00 00 00 00 4c 4c", 5: "80 40 10 20 10",
+              3: "ab 09 00 03 55 01 03 ab 09 00 03 55 01 03 57 01 03 57 01 03"}
+    rows = test_frame(vector, {1: 4, 3: 8, 4: 8, 5: 4}, {7: 2, 8: 2, 9: 1},
+                      blocks=4, accesses=8, insns=8)
+    need(rows.ids == [7, 8] * 2, "blocks with foreign accesses")
+    need(rows.accesses == [(9, 0, 3 | FOREIGN), (7, 1, 3), (9, 0, 3 | FOREIGN), (8, 1, 3)] * 2,
+         "foreign accesses")
+    need(rows.addresses == list(range(0x1000, 0x1040, 8)), "addresses of foreign accesses")
+    summary = bytes.fromhex("00 07 04 01 03 00 04 01 03 00 00 01 02 04 00")
+    need(decode_summary(Cursor(summary), 3, 3) == count_rows(rows), "summary of foreign accesses")
 
 
 def main(arguments):
-    if len(arguments) != 2:
-        print("usage: qtr.py TRACE | --self-test", file=sys.stderr)
+    option = arguments[1] if arguments[1:2] and arguments[1].startswith("--") else None
+    if option not in (None, "--frames", "--index", "--self-test") or (
+            len(arguments) != (3 if option in ("--frames", "--index") else 2)):
+        print("usage: qtr.py [--frames | --index] TRACE | --self-test", file=sys.stderr)
         return USAGE
     try:
-        if arguments[1] == "--self-test":
+        if option == "--self-test":
             self_test()
             return OK
-        status = read_trace(arguments[1], sys.stdout)
+        status = read_trace(arguments[-1], sys.stdout, option)
         sys.stdout.flush()
         return status
     except Damage as error:
@@ -1081,9 +1458,9 @@ def main(arguments):
     except OSError as error:
         # The log's reader may be gone; Python must not try to flush once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("%s: %s" % (arguments[1], error.strerror or error), file=sys.stderr)
+        print("%s: %s" % (arguments[-1], error.strerror or error), file=sys.stderr)
     except MemoryError:
-        print("%s: not enough memory" % arguments[1], file=sys.stderr)
+        print("%s: not enough memory" % arguments[-1], file=sys.stderr)
     return FAILURE
 
 

@@ -1077,6 +1077,23 @@ static void compare_column(const struct qt_encoder *e, unsigned id, const char *
     free(text);
 }
 
+static void compare_summary(const struct qt_encoder *e, const char *hex)
+{
+    struct qtrace_counts *counts = qtrace_counts_new();
+    struct qt_buf packed = {0};
+    char text[200] = "";
+    uint64_t rows;
+    size_t i;
+
+    CHECK(qt_encoder_count(e, counts) == 0 && qt_counts_pack(counts, &packed, &rows) == 0);
+    for (i = 0; i < packed.len; i++) {
+        sprintf(text + 3 * i, "%02x ", packed.data[i]);
+    }
+    CHECK(strncmp(text, hex, strlen(hex)) == 0 && packed.len * 3 == strlen(hex) + 1, "%s", text);
+    qt_buf_finish(&packed);
+    qtrace_counts_free(&counts);
+}
+
 Test(format, vector)
 {
     const struct qt_batch_size size = {12, 18, 0};
@@ -1099,6 +1116,7 @@ Test(format, vector)
                    "00 00 00 00 00 00 1b 4d");
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL,
                    "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08");
+    compare_summary(&e, "00 07 0c 02 03 07 00 0d 01 01 01 01 06");
     qt_encoder_finish(&e);
     qtrace_batch_free(&batch);
 }
@@ -1134,6 +1152,7 @@ Test(format, foreign_vector)
                    "ab 09 00 03 55 01 03 ab 09 00 03 55 01 03 57 01 03 57 01 03");
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 4c 4c");
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL, "80 40 10 20 10");
+    compare_summary(&e, "00 07 04 01 03 00 04 01 03 00 00 01 02 04 00");
     qt_encoder_finish(&e);
     qtrace_batch_free(&batch);
 }
