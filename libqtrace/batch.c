@@ -9,9 +9,6 @@
 
 #include "qtrace/reader.h"
 
-/* Counts are 32-bit and rows small: a size_t of 64 bits cannot overflow here. */
-_Static_assert(sizeof(size_t) == 8, "batches need 64-bit sizes");
-
 static void publish(struct qt_batch *b, const struct qt_batch_size *size)
 {
     b->batch.struct_size = sizeof(b->batch);
@@ -29,12 +26,14 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
 
 struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
 {
-    size_t blocks = size->blocks, accesses = size->accesses;
-    size_t events = size->events * sizeof(struct qtrace_event);
+    /* Counts are 32-bit and rows small: 64 bits cannot overflow here, a size_t of 32 could. */
+    uint64_t events = (uint64_t)size->events * sizeof(struct qtrace_event);
+    uint64_t blocks = size->blocks, accesses = size->accesses;
+    uint64_t bytes = sizeof(struct qt_batch) + events + blocks * 10 + accesses * 11;
     struct qt_batch *b;
     char *p;
 
-    b = malloc(sizeof(*b) + events + blocks * 10 + accesses * 11);
+    b = bytes > SIZE_MAX / 2 ? NULL : malloc((size_t)bytes);
     if (b == NULL) {
         return NULL;
     }

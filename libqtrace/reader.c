@@ -350,11 +350,13 @@ static int read_run(struct qtrace_reader *r, const struct qtrace_frame_info *f, 
     for (i = from; i < to; i++) {
         size += f->column[i].stored_size;
     }
-    if (qt_buf_reserve(&r->stored, size) < 0) {
+    /* the columns of a hostile frame together can be more than 32 bits hold */
+    if (size > SIZE_MAX / 2 || qt_buf_reserve(&r->stored, (size_t)size) < 0) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    ret = qt_io_pread(r->fd, r->stored.data + r->stored.len, size, f->column[from].offset, err);
-    r->stored.len += size;
+    ret = qt_io_pread(r->fd, r->stored.data + r->stored.len, (size_t)size,
+                      f->column[from].offset, err);
+    r->stored.len += (size_t)size;
     return ret;
 }
 
