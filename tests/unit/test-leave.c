@@ -3,9 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <criterion/criterion.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "thread-test.h"
 
 void qt_leave_init(const char *target, bool system);
 bool qt_can_leave(const uint8_t *bytes, size_t size);

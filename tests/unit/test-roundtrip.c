@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "encoder.h"
 #include "qtrace/reader.h"
 #include "qtrace/writer.h"
+#include "thread-test.h"
 
 /* Criterion sends word of every assertion that holds, which is too slow for millions of them. */
 #define CHECK(condition, ...)                                            \
