@@ -671,12 +671,12 @@ static int take(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t o
 
 /* ---- the walk ---- */
 
-/* Go on behind what is wrong at offset; search from there on. */
-static int recover(struct qtrace_reader *r, uint64_t offset, uint64_t from, bool truncated,
-                   uint64_t *next, struct qtrace_error *err)
+/* Go on behind what is wrong at offset. */
+static int recover(struct qtrace_reader *r, uint64_t offset, bool truncated, uint64_t *next,
+                   struct qtrace_error *err)
 {
     char message[160];
-    int ret = resync(r, from, false, next, err);
+    int ret = resync(r, r->resume, false, next, err);
 
     if (ret < 0) {
         return ret;
@@ -689,9 +689,14 @@ static int recover(struct qtrace_reader *r, uint64_t offset, uint64_t from, bool
     if (ret == QTRACE_END) {
         *next = r->size;
     }
-    snprintf(message, sizeof(message),
-             "%" PRIu64 " bytes from offset %" PRIu64 " on are damaged", *next - offset,
-             offset);
+    if (*next > offset) {
+        snprintf(message, sizeof(message),
+                 "%" PRIu64 " bytes from offset %" PRIu64 " on are damaged", *next - offset,
+                 offset);
+    } else {
+        offset = *next;
+        snprintf(message, sizeof(message), "bytes are missing before offset %" PRIu64, offset);
+    }
     r->after_damage = true;
     return note(r, offset, message) < 0 ? no_memory(err) : QTRACE_OK;
 }
@@ -715,14 +720,14 @@ static int check_seq(struct qtrace_reader *r, const struct qt_envelope *e, uint6
 static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *err)
 {
     struct qt_envelope e = {0};
-    uint64_t at = *offset, next;
+    uint64_t at = *offset;
     int ret = qt_scan_envelope(r, at, false, &e, err);
 
     if (ret == QTRACE_OK && e.seq < r->next_seq) {
         ret = QTRACE_E_DAMAGED;
     }
     if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
-        return recover(r, at, at + 1, ret == QTRACE_E_TRUNCATED, offset, err);
+        return recover(r, at, ret == QTRACE_E_TRUNCATED, offset, err);
     }
     if (ret < 0) {
         return ret;
@@ -730,16 +735,14 @@ static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *
     if (check_seq(r, &e, at) < 0) {
         return no_memory(err);
     }
-    next = at + QT_ENVELOPE_HEAD + e.body_size;
-    *offset = next;
+    *offset = r->resume = at + QT_ENVELOPE_HEAD + e.body_size;
     ret = take(r, &e, at, offset, err);
     if (ret == QTRACE_OK) {
         r->good_end = *offset;
         r->good_seq = r->next_seq;
     }
     if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
-        *offset = next;
-        return recover(r, at, next, ret == QTRACE_E_TRUNCATED, offset, err);
+        return recover(r, at, ret == QTRACE_E_TRUNCATED, offset, err);
     }
     return ret;
 }

@@ -41,6 +41,7 @@ struct qtrace_reader {
     uint64_t next_seq;
     uint64_t good_end; /* of the last message, with its columns, that was right */
     uint64_t good_seq; /* that follows it */
+    uint64_t resume;   /* where to search: behind the last good message */
     uint64_t trouble;  /* offset of the last damaged region; UINT64_MAX = none */
     bool after_damage; /* the walk has just resumed: a jump of the sequence says nothing */
     bool cut;          /* the file ends within an envelope or its columns */
