@@ -761,26 +761,49 @@ static int walk(struct qtrace_reader *r, struct qtrace_error *err)
     return ret;
 }
 
-/* The nonce is in the first envelope; if that is damaged, in the end mark or in any other. */
+/* 0 or QTRACE_END: no good envelope is at offset. */
+static int read_nonce(struct qtrace_reader *r, uint64_t offset, uint64_t *nonce,
+                      struct qtrace_error *err)
+{
+    int ret = candidate(r, offset, true, err);
+
+    if (ret == QTRACE_OK) {
+        *nonce = qt_get_le64(r->window.data + 16);
+    }
+    return ret;
+}
+
+/* The nonce is in the first envelope and in the end mark. If one of them is damaged, it is the
+ * other's; if both are or one is of another trace, any other envelope's. */
 static int find_nonce(struct qtrace_reader *r, struct qtrace_error *err)
 {
-    uint8_t magic[4] = {0};
-    uint64_t at = 0;
-    int ret = candidate(r, 0, true, err);
+    uint64_t at = 0, end_nonce = 0;
+    int ret = read_nonce(r, 0, &r->nonce, err), end = QTRACE_END;
 
-    if (ret == QTRACE_END && r->size >= QT_END_MARK_SIZE) {
-        at = r->size - QT_END_MARK_SIZE;
-        ret = candidate(r, at, true, err);
+    if (ret >= 0 && r->size >= QT_END_MARK_SIZE) {
+        end = read_nonce(r, r->size - QT_END_MARK_SIZE, &end_nonce, err);
     }
-    if (ret == QTRACE_END) {
-        ret = resync(r, 0, true, &at, err);
+    if (ret < 0 || end < 0) {
+        return ret < 0 ? ret : end;
     }
+    if (ret == QTRACE_OK && (end == QTRACE_END || end_nonce == r->nonce)) {
+        return QTRACE_OK;
+    }
+    if (ret == QTRACE_END && end == QTRACE_OK) {
+        r->nonce = end_nonce;
+        return QTRACE_OK;
+    }
+    ret = resync(r, ret == QTRACE_OK ? r->size / 2 : 0, true, &at, err);
     if (ret == QTRACE_OK) {
         r->nonce = qt_get_le64(r->window.data + 16);
     }
-    if (ret != QTRACE_END) {
-        return ret;
-    }
+    return ret;
+}
+
+static int no_trace(struct qtrace_reader *r, struct qtrace_error *err)
+{
+    uint8_t magic[4] = {0};
+
     if (r->size < QT_ENVELOPE_HEAD + 64 &&
         qt_io_pread(r->fd, magic, r->size < 4 ? (size_t)r->size : 4, 0, NULL) == 0 &&
         qt_envelope_prefix(magic, r->size < 4 ? (size_t)r->size : 4, 0)) {
@@ -881,6 +904,9 @@ int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err)
     reader->budget = reader->size > UINT64_MAX / 64 ? UINT64_MAX
                                                     : reader->size * 16 + (1ull << 30);
     ret = find_nonce(reader, err);
+    if (ret == QTRACE_END) {
+        ret = no_trace(reader, err);
+    }
     if (ret == QTRACE_OK) {
         ret = walk(reader, err);
     }

@@ -1054,11 +1054,15 @@ def next_envelope(data, pos, nonce=None, last=-1):
 
 
 def find_nonce(data):
-    """Of the first envelope; if that is damaged of the end mark, else of any envelope."""
+    """Of the first envelope or the end mark; if they differ, of the first envelope behind the
+    middle; if both are damaged, of any envelope."""
     end_mark = envelope_at(data, len(data) - 56) if len(data) >= 56 else None
     if end_mark and end_mark.kind != END_MARK:
         end_mark = None
-    envelope = envelope_at(data, 0) or end_mark or next_envelope(data, 0)
+    first = envelope_at(data, 0)
+    if first and end_mark and first.nonce != end_mark.nonce:
+        first = next_envelope(data, len(data) // 2)
+    envelope = first or end_mark or next_envelope(data, 0)
     return envelope.nonce if envelope else None
 
 
