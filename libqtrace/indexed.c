@@ -175,6 +175,9 @@ static int open_indexed(struct qtrace_reader *r, struct chain *c, struct qtrace_
     if (ret == QTRACE_OK) {
         ret = qt_scan_frame(r, &c->link[0].frame, err);
     }
+    if (ret == QTRACE_OK) {
+        ret = qt_scan_join(r, err);
+    }
     if (ret == QTRACE_OK && qt_scan_finish(r) < 0) {
         ret = QTRACE_E_NOMEM;
     }

@@ -122,6 +122,7 @@ static void forget(struct qtrace_reader *r)
     free(r->frame);
     free(r->gap);
     free(r->segment);
+    free(r->hole);
     qt_dictionary_finish(&r->dictionary);
     qt_frame_coder_finish(&r->coder);
     qt_buf_finish(&r->window);

@@ -129,7 +129,7 @@ static int write_end(struct qtrace_reader *r, int fd, struct qtrace_error *err)
         return no_memory(err);
     }
     *w = (struct qtrace_writer){.fd = fd, .level = 1, .size = r->good_end, .nonce = r->nonce,
-                                .seq = (uint32_t)r->good_seq, .recovered = true};
+                                .seq = (uint32_t)r->next_seq, .recovered = true};
     ret = take_messages(w, r);
     ret = ret == QTRACE_OK ? take_definitions(w, r) : ret;
     ret = ret == QTRACE_OK ? take_totals(w, r) : ret;

@@ -137,23 +137,99 @@ int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_non
                : QTRACE_E_DAMAGED;
 }
 
+/* ---- sequence numbers ---- */
+
+static void spend(struct qtrace_reader *r, uint64_t bytes)
+{
+    r->budget = r->budget < bytes ? 0 : r->budget - bytes;
+}
+
+/* The hole that a number is in. NULL: it is in none, or finding it would take too long. */
+static struct qt_hole *find_hole(struct qtrace_reader *r, uint64_t seq)
+{
+    size_t i = r->n_holes;
+
+    for (; i > 0 && r->hole[i - 1].first > seq && r->budget > 0; i--) {
+        r->budget--;
+    }
+    return i > 0 && r->hole[i - 1].first <= seq && seq < r->hole[i - 1].end ? &r->hole[i - 1]
+                                                                           : NULL;
+}
+
+/* Has no good envelope had this number yet? */
+static bool is_fresh(struct qtrace_reader *r, uint32_t seq)
+{
+    return seq >= r->next_seq || find_hole(r, seq) != NULL;
+}
+
+static int add_hole(struct qtrace_reader *r, size_t place, uint64_t first, uint64_t end)
+{
+    size_t behind = (r->n_holes - place) * sizeof(*r->hole);
+
+    if (qt_grow((void **)&r->hole, &r->cap_holes, r->n_holes + 1, sizeof(*r->hole)) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    spend(r, behind);
+    memmove(&r->hole[place + 1], &r->hole[place], behind);
+    r->hole[place] = (struct qt_hole){first, end};
+    r->n_holes++;
+    return QTRACE_OK;
+}
+
+/* A good envelope has this number, which is fresh. */
+static int use_seq(struct qtrace_reader *r, uint32_t seq)
+{
+    uint64_t next = r->next_seq, end;
+    struct qt_hole *hole;
+
+    r->expected_seq = seq + 1ull;
+    if (seq >= next) {
+        r->next_seq = seq + 1ull;
+        return seq == next ? QTRACE_OK : add_hole(r, r->n_holes, next, seq);
+    }
+    r->disorder = true;
+    hole = find_hole(r, seq);
+    if (hole == NULL) {
+        return QTRACE_OK; /* the search has become too expensive just now */
+    }
+    if (hole->first == seq) {
+        hole->first++;
+        return QTRACE_OK;
+    }
+    end = hole->end;
+    hole->end = seq;
+    return add_hole(r, (size_t)(hole - r->hole) + 1, seq + 1ull, end);
+}
+
+/* It was not good after all. */
+static int reopen_seq(struct qtrace_reader *r, uint32_t seq)
+{
+    size_t i = r->n_holes;
+
+    while (i > 0 && r->hole[i - 1].first > seq) {
+        i--;
+    }
+    spend(r, r->n_holes - i);
+    return add_hole(r, i, seq, seq + 1ull);
+}
+
+/* ---- searching ---- */
+
 /* Is there an envelope to go on with at offset? 0 = yes, QTRACE_END = no. */
 static int candidate(struct qtrace_reader *r, uint64_t offset, bool any_nonce,
                      struct qtrace_error *err)
 {
     struct qt_envelope e = {0};
-    uint64_t cost;
     int ret = qt_scan_envelope(r, offset, any_nonce, &e, err);
 
-    if (ret == QTRACE_OK && (any_nonce || e.seq >= r->next_seq)) {
+    if (ret == QTRACE_OK && (any_nonce || is_fresh(r, e.seq))) {
         return QTRACE_OK;
     }
     if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
         return ret;
     }
     /* A file made to waste time has a great many of these. */
-    cost = r->window.len + 64;
-    r->budget = r->budget < cost ? 0 : r->budget - cost;
+    spend(r, r->window.len + 64);
     return QTRACE_END;
 }
 
@@ -295,6 +371,95 @@ static int take_definitions(struct qtrace_reader *r, const struct qt_frame *fram
     return QTRACE_OK;
 }
 
+/* ---- the index ---- */
+
+bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
+                  const struct qt_frame *b)
+{
+    struct qt_buf *x = &reader->packed[0], *y = &reader->packed[1];
+
+    return a->info.offset == b->info.offset && a->info.size == b->info.size &&
+           qt_frame_pack(a, true, x) == QTRACE_OK && qt_frame_pack(b, true, y) == QTRACE_OK &&
+           x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
+}
+
+static bool same_lengths(struct qtrace_reader *r, struct qt_index_segment *s,
+                         const struct qtrace_frame_info *f)
+{
+    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+
+    for (i = 0; i < n; i++) {
+        if (qt_index_length(s) !=
+            qt_length(&r->dictionary.lengths, (uint32_t)(f->first_translation + i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does the segment in the file say of the frames before it what the walk has found? */
+static bool segment_is_right(struct qtrace_reader *r, struct qt_index_segment *s, size_t n)
+{
+    size_t i;
+
+    if (s->previous != r->last_index_offset || s->first != r->last_index ||
+        s->n != n - r->last_index) {
+        return false;
+    }
+    for (i = 0; i < s->n; i++) {
+        if (!qt_scan_same(r, &s->frame[i], &r->frame[s->first + i].frame) ||
+            !same_lengths(r, s, &s->frame[i].info)) {
+            return false;
+        }
+    }
+    return s->lengths.p == s->lengths.end;
+}
+
+int qt_scan_segment(struct qtrace_reader *reader, const struct qt_frame *frame,
+                    struct qtrace_error *err)
+{
+    const struct qtrace_column_info *c = &frame->info.column[0];
+    int ret;
+
+    if (reader->segment == NULL) {
+        reader->segment = malloc(sizeof(*reader->segment));
+    }
+    if (reader->segment == NULL) {
+        return no_memory(err);
+    }
+    if (c->id != QTRACE_COLUMN_INDEX || c->encoding != QT_ENCODING || c->codec > QT_CODEC_LZ4 ||
+        c->raw_size > QT_INDEX_MAX) {
+        return QTRACE_E_DAMAGED;
+    }
+    ret = qt_scan_column(reader, frame, 0, err);
+    return ret < 0 ? ret
+                   : qt_index_unpack(reader->segment, reader->raw.data, reader->raw.len,
+                                     frame->info.offset);
+}
+
+/* The walk needs no index, but a wrong one is damage; so is a wrong sum of a column. n: frames
+ * before this one. */
+static int take_index(struct qtrace_reader *r, const struct qt_frame *frame, size_t n,
+                      struct qtrace_error *err)
+{
+    bool whole = !r->damaged;
+    unsigned i;
+    int ret = qt_scan_segment(r, frame, err);
+
+    for (i = 1; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
+        ret = read_stored(r, frame, i, err);
+    }
+    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
+        return ret;
+    }
+    if (ret < 0 || (whole && !segment_is_right(r, r->segment, n))) {
+        ret = note(r, frame->info.offset, "a segment of the index is wrong");
+    }
+    r->last_index = n;
+    r->last_index_offset = frame->info.offset;
+    return ret == QTRACE_E_NOMEM ? no_memory(err) : QTRACE_OK;
+}
+
 /* ---- streams ---- */
 
 static int get_stream(struct qtrace_reader *r, uint32_t number, uint32_t vcpu,
@@ -331,8 +496,9 @@ static bool any_below(const struct qt_ordinals *a, const struct qt_ordinals *b)
 
 /* Rows are missing between the stream's last frame and this one. */
 static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
-                        const struct qtrace_frame_info *f, struct qtrace_error *err)
+                        const struct qt_reader_frame *frame, struct qtrace_error *err)
 {
+    const struct qtrace_frame_info *f = &frame->frame.info;
     const struct qt_ordinals loss = {f->lost_blocks, f->lost_insns, f->lost_accesses,
                                      f->lost_events};
     struct qt_ordinals first = first_of(f), split = first;
@@ -347,8 +513,8 @@ static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
                                      first.access - loss.access, first.event - loss.event};
     }
     if (any_below(&s->next, &split)) {
-        if (r->trouble != UINT64_MAX && r->trouble >= s->last_offset) {
-            offset = r->trouble;
+        if (frame->trouble != UINT64_MAX && frame->trouble >= s->last_offset) {
+            offset = frame->trouble;
         }
         snprintf(message, sizeof(message),
                  "stream %" PRIu32 " lacks rows before its frame at offset %" PRIu64,
@@ -369,12 +535,13 @@ static int explain_jump(struct qtrace_reader *r, struct qt_reader_stream *s,
     return ret == QTRACE_E_NOMEM ? no_memory(err) : QTRACE_OK;
 }
 
-static int add_frame(struct qtrace_reader *r, const struct qt_frame *frame)
+static int add_frame(struct qtrace_reader *r, const struct qt_frame *frame, uint32_t seq)
 {
     if (qt_grow((void **)&r->frame, &r->cap_frames, r->n_frames + 1, sizeof(*r->frame)) < 0) {
         return QTRACE_E_NOMEM;
     }
-    r->frame[r->n_frames++] = (struct qt_reader_frame){.frame = *frame};
+    r->frame[r->n_frames++] =
+        (struct qt_reader_frame){.frame = *frame, .seq = seq, .trouble = r->trouble};
     return QTRACE_OK;
 }
 
@@ -390,131 +557,82 @@ static void count_frame(struct qt_reader_stream *s, const struct qtrace_frame_in
     s->info.syscalls += f->syscalls;
 }
 
-static int take_events(struct qtrace_reader *r, const struct qt_frame *frame,
-                       struct qtrace_error *err)
+/* Put the frame at the end of its stream. QTRACE_END: it does not belong there. */
+static int join_stream(struct qtrace_reader *r, const struct qt_reader_frame *frame,
+                       size_t index, struct qtrace_error *err)
 {
-    struct qt_ordinals first = first_of(&frame->info);
+    const struct qtrace_frame_info *f = &frame->frame.info;
+    struct qt_ordinals first = first_of(f);
     struct qt_reader_stream *s;
-    int ret;
+    int ret = QTRACE_OK;
 
-    if (get_stream(r, frame->info.stream, frame->info.vcpu, &s) < 0) {
+    if (get_stream(r, f->stream, f->vcpu, &s) < 0) {
         return no_memory(err);
     }
     if (any_below(&first, &s->next)) {
-        return note(r, frame->info.offset, "a frame repeats rows of its stream") < 0
-                   ? no_memory(err)
-                   : QTRACE_OK;
+        return note(r, f->offset, "a frame repeats rows of its stream") < 0 ? no_memory(err)
+                                                                            : QTRACE_END;
     }
     if (any_below(&s->next, &first)) {
-        ret = explain_jump(r, s, &frame->info, err);
-        if (ret < 0) {
-            return ret;
+        ret = explain_jump(r, s, frame, err);
+    }
+    if (ret == QTRACE_OK && qt_grow((void **)&s->frame, &s->cap_frames, s->n_frames + 1,
+                                    sizeof(*s->frame)) < 0) {
+        ret = no_memory(err);
+    }
+    if (ret == QTRACE_OK) {
+        s->frame[s->n_frames++] = index;
+        count_frame(s, f);
+    }
+    return ret;
+}
+
+static int compare_seqs(const void *a, const void *b)
+{
+    const struct qt_reader_frame *x = a, *y = b;
+
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* QTRACE_END: it is to be left out. */
+static int join(struct qtrace_reader *r, const struct qt_reader_frame *frame, size_t index,
+                struct qtrace_error *err)
+{
+    if (frame->frame.info.of_stream) {
+        return join_stream(r, frame, index, err);
+    }
+    if (frame->frame.info.index && !r->indexed) {
+        return take_index(r, &frame->frame, index, err);
+    }
+    return frame->frame.info.definitions && !r->indexed
+               ? take_definitions(r, &frame->frame, err)
+               : QTRACE_OK;
+}
+
+/* Definitions may refer to earlier ones, and streams are made of what follows. */
+int qt_scan_join(struct qtrace_reader *reader, struct qtrace_error *err)
+{
+    struct qt_reader_frame *frame = reader->frame;
+    size_t i, n = 0;
+    int ret = QTRACE_OK;
+
+    if (reader->disorder) {
+        qsort(frame, reader->n_frames, sizeof(*frame), compare_seqs);
+    }
+    for (i = 0; ret >= 0 && i < reader->n_frames; i++) {
+        ret = join(reader, &frame[i], n, err);
+        if (ret == QTRACE_OK && n++ != i) {
+            frame[n - 1] = frame[i];
         }
     }
-    if (qt_grow((void **)&s->frame, &s->cap_frames, s->n_frames + 1, sizeof(*s->frame)) < 0 ||
-        add_frame(r, frame) < 0) {
-        return no_memory(err);
-    }
-    s->frame[s->n_frames++] = r->n_frames - 1;
-    count_frame(s, &frame->info);
-    return QTRACE_OK;
+    reader->n_frames = n;
+    return ret < 0 ? ret : QTRACE_OK;
 }
 
 int qt_scan_frame(struct qtrace_reader *reader, const struct qt_frame *frame,
                   struct qtrace_error *err)
 {
-    if (frame->info.of_stream) {
-        return take_events(reader, frame, err);
-    }
-    return add_frame(reader, frame) < 0 ? no_memory(err) : QTRACE_OK;
-}
-
-/* ---- the index ---- */
-
-bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
-                  const struct qt_frame *b)
-{
-    struct qt_buf *x = &reader->packed[0], *y = &reader->packed[1];
-
-    return a->info.offset == b->info.offset && a->info.size == b->info.size &&
-           qt_frame_pack(a, true, x) == QTRACE_OK && qt_frame_pack(b, true, y) == QTRACE_OK &&
-           x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
-}
-
-static bool same_lengths(struct qtrace_reader *r, struct qt_index_segment *s,
-                         const struct qtrace_frame_info *f)
-{
-    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
-
-    for (i = 0; i < n; i++) {
-        if (qt_index_length(s) !=
-            qt_length(&r->dictionary.lengths, (uint32_t)(f->first_translation + i))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Does the segment in the file say of the frames before it what the walk has found? */
-static bool segment_is_right(struct qtrace_reader *r, struct qt_index_segment *s)
-{
-    size_t i;
-
-    if (s->previous != r->last_index_offset || s->first != r->last_index ||
-        s->n != r->n_frames - r->last_index) {
-        return false;
-    }
-    for (i = 0; i < s->n; i++) {
-        if (!qt_scan_same(r, &s->frame[i], &r->frame[s->first + i].frame) ||
-            !same_lengths(r, s, &s->frame[i].info)) {
-            return false;
-        }
-    }
-    return s->lengths.p == s->lengths.end;
-}
-
-int qt_scan_segment(struct qtrace_reader *reader, const struct qt_frame *frame,
-                    struct qtrace_error *err)
-{
-    const struct qtrace_column_info *c = &frame->info.column[0];
-    int ret;
-
-    if (reader->segment == NULL) {
-        reader->segment = malloc(sizeof(*reader->segment));
-    }
-    if (reader->segment == NULL) {
-        return no_memory(err);
-    }
-    if (c->id != QTRACE_COLUMN_INDEX || c->encoding != QT_ENCODING || c->codec > QT_CODEC_LZ4 ||
-        c->raw_size > QT_INDEX_MAX) {
-        return QTRACE_E_DAMAGED;
-    }
-    ret = qt_scan_column(reader, frame, 0, err);
-    return ret < 0 ? ret
-                   : qt_index_unpack(reader->segment, reader->raw.data, reader->raw.len,
-                                     frame->info.offset);
-}
-
-/* The walk needs no index, but a wrong one is damage; so is a wrong sum of a column. */
-static int take_index(struct qtrace_reader *r, const struct qt_frame *frame,
-                      struct qtrace_error *err)
-{
-    bool whole = !r->damaged;
-    unsigned i;
-    int ret = qt_scan_segment(r, frame, err);
-
-    for (i = 1; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
-        ret = read_stored(r, frame, i, err);
-    }
-    if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
-        return ret;
-    }
-    if (ret < 0 || (whole && !segment_is_right(r, r->segment))) {
-        ret = note(r, frame->info.offset, "a segment of the index is wrong");
-    }
-    r->last_index = r->n_frames;
-    r->last_index_offset = frame->info.offset;
-    return ret == QTRACE_E_NOMEM ? no_memory(err) : QTRACE_OK;
+    return add_frame(reader, frame, (uint32_t)reader->n_frames) < 0 ? no_memory(err) : QTRACE_OK;
 }
 
 /* ---- the messages ---- */
@@ -630,13 +748,10 @@ static int take_frame(struct qtrace_reader *r, const struct qt_envelope *e, uint
         }
         return QTRACE_E_TRUNCATED;
     }
-    if (frame.info.index) {
-        ret = take_index(r, &frame, err);
+    if (ret == QTRACE_OK && add_frame(r, &frame, e->seq) < 0) {
+        ret = no_memory(err);
     }
-    if (ret == QTRACE_OK) {
-        ret = qt_scan_frame(r, &frame, err);
-    }
-    return ret == QTRACE_OK && frame.info.definitions ? take_definitions(r, &frame, err) : ret;
+    return ret;
 }
 
 int qt_scan_message(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
@@ -671,17 +786,76 @@ static int take(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t o
 
 /* ---- the walk ---- */
 
+/* Do the columns match their checksums? */
+static int check_columns(struct qtrace_reader *r, const struct qt_frame *frame,
+                         struct qtrace_error *err)
+{
+    unsigned i;
+    int ret = QTRACE_OK;
+
+    for (i = 0; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
+        ret = read_stored(r, frame, i, err);
+        spend(r, frame->info.column[i].stored_size);
+    }
+    return ret;
+}
+
+/* The same for a frame whose envelope has just been read. What else may be wrong with it is for
+ * take_frame to say. */
+static int check_frame(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
+                       struct qtrace_error *err)
+{
+    uint64_t next = offset + QT_ENVELOPE_HEAD + e->body_size;
+    struct qt_frame frame;
+    int ret = qt_frame_unpack(&frame, r->window.data + QT_ENVELOPE_HEAD, e->body_size, err);
+
+    if (ret < 0) {
+        return ret == QTRACE_E_DAMAGED ? QTRACE_OK : ret;
+    }
+    return place(r, &frame, offset, &next) ? check_columns(r, &frame, err) : QTRACE_E_TRUNCATED;
+}
+
+/* Something else follows the last frame than the next message. If it is not whole either, it may
+ * be the beginning of one that stands elsewhere, or hide what follows it, so it is forgotten. (The
+ * ordinals tell that its rows are missing.) */
+static int revoke(struct qtrace_reader *r, struct qtrace_error *err)
+{
+    const struct qt_reader_frame *f;
+    int ret;
+
+    if (r->after_damage || r->n_frames == 0) {
+        return QTRACE_OK;
+    }
+    f = &r->frame[r->n_frames - 1];
+    if (f->seq + 1ull != r->expected_seq) {
+        return QTRACE_OK; /* the last message was none */
+    }
+    ret = check_columns(r, &f->frame, err);
+    if (ret != QTRACE_E_DAMAGED && ret != QTRACE_E_TRUNCATED) {
+        return ret;
+    }
+    r->n_frames--;
+    if (reopen_seq(r, f->seq) < 0 ||
+        note(r, f->frame.info.offset, "a frame's columns are damaged, or it is torn") < 0) {
+        return no_memory(err);
+    }
+    return QTRACE_OK;
+}
+
 /* Go on behind what is wrong at offset. */
 static int recover(struct qtrace_reader *r, uint64_t offset, bool truncated, uint64_t *next,
                    struct qtrace_error *err)
 {
     char message[160];
-    int ret = resync(r, r->resume, false, next, err);
+    int ret = revoke(r, err);
 
+    if (ret == QTRACE_OK) {
+        ret = resync(r, r->resume, false, next, err);
+    }
     if (ret < 0) {
         return ret;
     }
-    if (ret == QTRACE_END && truncated) {
+    if (ret == QTRACE_END && truncated && !r->mark) {
         r->cut = true;
         *next = r->size;
         return QTRACE_OK;
@@ -704,29 +878,55 @@ static int recover(struct qtrace_reader *r, uint64_t offset, bool truncated, uin
 static int check_seq(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset)
 {
     char message[160];
-    bool jump = e->seq != r->next_seq && !r->after_damage;
+    bool jump = e->seq != r->expected_seq && !r->after_damage;
     uint64_t missing = e->seq - r->next_seq;
 
-    r->next_seq = e->seq + 1ull;
     r->after_damage = false;
-    if (!jump) {
-        return QTRACE_OK;
+    if (e->seq > r->next_seq) {
+        snprintf(message, sizeof(message),
+                 "%" PRIu64 " messages are missing before offset %" PRIu64, missing, offset);
+    } else {
+        snprintf(message, sizeof(message), "the message at offset %" PRIu64 " is out of order",
+                 offset);
     }
-    snprintf(message, sizeof(message),
-             "%" PRIu64 " messages are missing before offset %" PRIu64, missing, offset);
-    return note(r, offset, message);
+    return jump ? note(r, offset, message) : QTRACE_OK;
+}
+
+/* Is there a good envelope at offset? One that is not where it should be may be the beginning of
+ * a frame that stands elsewhere: it must be whole to be believed. */
+static int look(struct qtrace_reader *r, uint64_t offset, struct qt_envelope *e,
+                struct qtrace_error *err)
+{
+    size_t n_frames = r->n_frames;
+    int ret = qt_scan_envelope(r, offset, false, e, err);
+
+    if (ret != QTRACE_OK) {
+        return ret;
+    }
+    if (!is_fresh(r, e->seq)) {
+        return QTRACE_E_DAMAGED;
+    }
+    if (e->seq != r->expected_seq) {
+        ret = revoke(r, err);
+    }
+    if (r->n_frames < n_frames) {
+        return QTRACE_E_DAMAGED;
+    }
+    if (ret == QTRACE_OK && e->type == QT_ENVELOPE_FRAME &&
+        (r->after_damage || e->seq != r->expected_seq)) {
+        ret = check_frame(r, e, offset, err);
+    }
+    return ret;
 }
 
 static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *err)
 {
     struct qt_envelope e = {0};
     uint64_t at = *offset;
-    int ret = qt_scan_envelope(r, at, false, &e, err);
+    int ret = look(r, at, &e, err);
 
-    if (ret == QTRACE_OK && e.seq < r->next_seq) {
-        ret = QTRACE_E_DAMAGED;
-    }
     if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
+        r->resume = r->after_damage ? at + 1 : r->resume;
         return recover(r, at, ret == QTRACE_E_TRUNCATED, offset, err);
     }
     if (ret < 0) {
@@ -737,13 +937,13 @@ static int step(struct qtrace_reader *r, uint64_t *offset, struct qtrace_error *
     }
     *offset = r->resume = at + QT_ENVELOPE_HEAD + e.body_size;
     ret = take(r, &e, at, offset, err);
-    if (ret == QTRACE_OK) {
-        r->good_end = *offset;
-        r->good_seq = r->next_seq;
-    }
     if (ret == QTRACE_E_DAMAGED || ret == QTRACE_E_TRUNCATED) {
         return recover(r, at, ret == QTRACE_E_TRUNCATED, offset, err);
     }
+    if (ret == QTRACE_OK && use_seq(r, e.seq) < 0) {
+        return no_memory(err);
+    }
+    r->good_end = ret == QTRACE_OK ? *offset : r->good_end;
     return ret;
 }
 
@@ -752,11 +952,8 @@ static int walk(struct qtrace_reader *r, struct qtrace_error *err)
     uint64_t offset = 0;
     int ret = QTRACE_OK;
 
-    while (ret == QTRACE_OK && offset < r->size && !r->mark) {
+    while (ret == QTRACE_OK && offset < r->size) {
         ret = step(r, &offset, err);
-    }
-    if (ret == QTRACE_OK && offset < r->size) {
-        ret = note(r, offset, "bytes follow the end mark") < 0 ? no_memory(err) : QTRACE_OK;
     }
     return ret;
 }
@@ -909,6 +1106,9 @@ int qt_scan(struct qtrace_reader *reader, struct qtrace_error *err)
     }
     if (ret == QTRACE_OK) {
         ret = walk(reader, err);
+    }
+    if (ret == QTRACE_OK) {
+        ret = qt_scan_join(reader, err);
     }
     if (ret == QTRACE_OK && qt_scan_finish(reader) < 0) {
         ret = no_memory(err);

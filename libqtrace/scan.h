@@ -18,8 +18,15 @@ struct qt_ordinals {
 
 struct qt_reader_frame {
     struct qt_frame frame;
-    bool bad;     /* its gap has been added */
-    bool indexed; /* known from the index alone: without the sums of its columns */
+    uint32_t seq;     /* of its envelope */
+    bool bad;         /* its gap has been added */
+    bool indexed;     /* known from the index alone: without the sums of its columns */
+    uint64_t trouble; /* as in struct qtrace_reader, when it was found */
+};
+
+/* Sequence numbers that no good envelope has had. */
+struct qt_hole {
+    uint64_t first, end;
 };
 
 struct qt_reader_stream {
@@ -38,12 +45,15 @@ struct qtrace_reader {
     uint64_t budget; /* bytes that may still be read in vain */
 
     /* State of the walk. */
-    uint64_t next_seq;
+    uint64_t next_seq;     /* above those of all good envelopes */
+    uint64_t expected_seq; /* above that of the last one */
+    struct qt_hole *hole;  /* ascending */
+    size_t n_holes, cap_holes;
     uint64_t good_end; /* of the last message, with its columns, that was right */
-    uint64_t good_seq; /* that follows it */
     uint64_t resume;   /* where to search: behind the last good message */
     uint64_t trouble;  /* offset of the last damaged region; UINT64_MAX = none */
     bool after_damage; /* the walk has just resumed: a jump of the sequence says nothing */
+    bool disorder;     /* messages are not in order */
     bool cut;          /* the file ends within an envelope or its columns */
     bool mark;         /* the end mark has been seen */
     bool indexed;      /* opened by the index: definitions are loaded when they are needed */
@@ -101,11 +111,15 @@ int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_non
 int qt_scan_message(struct qtrace_reader *reader, const struct qt_envelope *envelope,
                     uint64_t offset, struct qtrace_error *err);
 
-/* Take in a frame; its definitions are not loaded. */
+/* Take in a frame, for qt_scan_join. */
 int qt_scan_frame(struct qtrace_reader *reader, const struct qt_frame *frame,
                   struct qtrace_error *err);
 
-/* After the last frame: compare with the end. 0 or QTRACE_E_NOMEM. */
+/* After the last frame: put the frames into the order in which they were written and make streams
+ * of them; without an index load the definitions. */
+int qt_scan_join(struct qtrace_reader *reader, struct qtrace_error *err);
+
+/* After that: compare with the end. 0 or QTRACE_E_NOMEM. */
 int qt_scan_finish(struct qtrace_reader *reader);
 
 /* Load the definitions of a frame. */
