@@ -27,12 +27,13 @@ bool qt_index_full(const struct qt_index *index)
 static void add_counts(struct qt_index *index, const struct qt_frame *frame,
                        const struct qt_buf *summary)
 {
-    const struct qtrace_column_info *last = &frame->info.column[frame->info.n_columns - 1];
+    unsigned n = frame->info.n_columns;
+    const struct qtrace_column_info *last = n == 0 ? NULL : &frame->info.column[n - 1];
 
     if (frame->info.blocks == 0 && frame->info.accesses == 0) {
         return;
     }
-    if (index->uncounted || frame->info.n_columns == 0 || last->id != QTRACE_COLUMN_SUMMARY ||
+    if (index->uncounted || last == NULL || last->id != QTRACE_COLUMN_SUMMARY ||
         qt_counts_unpack(&index->counts, summary->data, summary->len, last->rows,
                          QT_COUNTS_FRAME) < 0 ||
         qtrace_counts_carried(&index->counts) != NULL || index->counts.n > QT_COUNTS_SEGMENT ||
