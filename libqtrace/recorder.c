@@ -18,9 +18,8 @@
 /* How often the recorder's thread looks at the rings when nobody waits for it. */
 #define POLL_NS 1000000
 
-/* Rows of a frame as long as few streams are live. A row may reach beyond. */
+/* Rows of a frame as long as one stream is live. A row may reach beyond. */
 #define FRAME_ROWS (QT_MAX_ROWS - (1u << 18))
-#define WIDE_STREAMS 8
 
 struct definition {
     struct definition *next;
@@ -541,11 +540,12 @@ static void take_definitions(struct qt_recorder *r)
     }
 }
 
-/* Many live streams have small frames each, so that they do not take all memory. */
+/* The frames of several live streams are smaller, so that all of them together take no more
+ * memory, neither here nor where they are read side by side. */
 static struct qt_frame_size frame_size(const struct qt_recorder *r)
 {
     struct qt_frame_size size = {FRAME_ROWS, QT_BITS_MAX};
-    for (uint32_t n = r->n_live; n > WIDE_STREAMS && size.bits > QT_BITS_MIN; n /= 2) {
+    for (uint32_t n = r->n_live; n > 1 && size.bits > QT_BITS_MIN; n /= 2) {
         size.rows /= 2;
         size.bits--;
     }

@@ -3,13 +3,13 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "parse.h"
 #include "plugin.h"
 
 static bool parse_switch(const char *value, const char *on, const char *off, bool *result)
@@ -22,31 +22,6 @@ static bool parse_on_off(const char *value, bool *result)
 {
     return parse_switch(value, "on", "off", result) || parse_switch(value, "true", "false", result) ||
            parse_switch(value, "yes", "no", result);
-}
-
-/* A number with k, M or G behind it. */
-static bool parse_size(const char *value, size_t *result)
-{
-    static const char units[] = "kMG";
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(value, &end, 10);
-    if (errno || end == value || value[0] == '-') {
-        return false;
-    }
-    int shift = 0;
-    if (*end) {
-        const char *unit = strchr(units, *end == 'K' ? 'k' : *end);
-        if (!unit || end[1]) {
-            return false;
-        }
-        shift = 10 * (unit - units + 1);
-    }
-    if (n == 0 || n > (SIZE_MAX >> 1) >> shift) {
-        return false;
-    }
-    *result = n << shift;
-    return true;
 }
 
 /* %p is the process id, %% a percent sign; the rest stays. Relative to the directory in which
@@ -96,12 +71,12 @@ static bool parse_disas(struct qt_options *o, const char *value)
 
 static bool parse_ring(struct qt_options *o, const char *value)
 {
-    return parse_size(value, &o->ring);
+    return qt_parse_size(value, &o->ring);
 }
 
 static bool parse_rings(struct qt_options *o, const char *value)
 {
-    return parse_size(value, &o->rings);
+    return qt_parse_size(value, &o->rings);
 }
 
 static bool parse_level(struct qt_options *o, const char *value)

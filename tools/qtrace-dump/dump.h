@@ -30,6 +30,7 @@ struct dump {
     const char *path;             /* of the trace */
     struct qtrace_reader *reader; /* NULL in --verify, which opens its own */
     FILE *out;
+    uint64_t memory; /* limit, in bytes */
     int status;
 };
 
@@ -60,7 +61,7 @@ void dump_blocks(struct dump *dump);
 void dump_frames(struct dump *dump);
 void dump_events(struct dump *dump, const struct dump_range *range);
 void dump_summary(struct dump *dump, bool as_json);
-void dump_verify(struct dump *dump, char **files);
+void dump_verify(struct dump *dump, char **files, uint64_t memory);
 void dump_recover(struct dump *dump);
 void dump_extract(struct dump *dump, uint64_t offset);
 
@@ -72,6 +73,12 @@ void dump_error(struct dump *dump, const struct qtrace_error *err);
 /* Report the gaps that the reader knows by now, a line each for the first max. */
 void dump_gaps(const char *path, const struct qtrace_reader *reader, size_t max);
 void dump_raise(struct dump *dump, int status);
+
+/* memory.c */
+
+/* From now on the process gets so many bytes; 0 = a limit that fits the file dump->path. */
+void memory_limit(struct dump *dump, uint64_t limit);
+void memory_unlimited(void);
 
 /* text.c: text that comes from the trace is not to be trusted by a terminal */
 

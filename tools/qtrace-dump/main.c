@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "parse.h"
+
 /* Gaps that an overview names. */
 #define OVERVIEW_GAPS 4
 
@@ -33,7 +35,8 @@ static const char description[] =
 
 struct options {
     gboolean events, blocks, frames, summary, verify, recover, json, version;
-    char *extract, *output, **files;
+    char *extract, *output, *memory, **files;
+    size_t limit; /* of memory; 0 = one that fits the file */
     gint64 from, count, vcpu;
 };
 
@@ -62,6 +65,8 @@ static GOptionContext *make_context(struct options *o)
          "With --events: only the streams of this vCPU, one after the other", "N"},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &o->json,
          "Print JSON: without a mode, and with --summary", NULL},
+        {"memory", 0, 0, G_OPTION_ARG_STRING, &o->memory,
+         "Take no more memory than SIZE (64M and the size of FILE)", "SIZE"},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &o->output, "Write to FILE", "FILE"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o->files, NULL, "FILE..."},
@@ -81,7 +86,7 @@ static int usage_error(const char *text)
 }
 
 /* NULL, or what is wrong with the options. */
-static const char *check_options(const struct options *o)
+static const char *check_options(struct options *o)
 {
     unsigned n = o->files != NULL ? g_strv_length(o->files) : 0;
     int modes = o->events + o->blocks + o->frames + o->summary + o->verify + o->recover + (o->extract != NULL);
@@ -103,6 +108,9 @@ static const char *check_options(const struct options *o)
     }
     if (o->from < 0 || o->count < -1 || o->vcpu < -1 || o->vcpu > UINT32_MAX) {
         return "--from, --count and --vcpu must not be negative or too large";
+    }
+    if (o->memory != NULL && !qt_parse_size(o->memory, &o->limit)) {
+        return "--memory needs a size, such as 500M or 2G";
     }
     return NULL;
 }
@@ -135,10 +143,11 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
     struct qtrace_error err = {0};
 
     if (o->verify) {
-        dump_verify(dump, o->files);
+        dump_verify(dump, o->files, o->limit);
         return;
     }
     dump->path = o->files[0];
+    memory_limit(dump, o->limit);
     if (o->recover) {
         dump_recover(dump);
         return;
@@ -235,6 +244,7 @@ int main(int argc, char **argv)
     }
     g_free(o.extract);
     g_free(o.output);
+    g_free(o.memory);
     g_strfreev(o.files);
     return status;
 }

@@ -36,6 +36,7 @@ static int status_of(int code)
     case QTRACE_E_TRUNCATED:
         return STATUS_INCOMPLETE;
     case QTRACE_E_REFUSED:
+    case QTRACE_E_NOMEM:
         return STATUS_REFUSED;
     default:
         return STATUS_FAILURE;
@@ -44,6 +45,13 @@ static int status_of(int code)
 
 void dump_error(struct dump *dump, const struct qtrace_error *err)
 {
+    if (err->code == QTRACE_E_NOMEM) {
+        memory_unlimited();
+        dump_message(dump->path, UINT64_MAX, "needs more memory than %" PRIu64 " MiB; --memory="
+                     "SIZE allows more", dump->memory >> 20);
+        dump_raise(dump, STATUS_REFUSED);
+        return;
+    }
     const char *text = err->message[0] ? err->message : qtrace_strerror(err->code);
 
     dump_message(dump->path, err->offset, "%s", text);

@@ -118,7 +118,12 @@ static void print_table(struct dump *dump, const struct line *lines, size_t n,
 static void print_counts(struct dump *dump, struct qtrace_counts *counts, bool as_json)
 {
     size_t n = qtrace_counts_n_blocks(counts);
-    g_autofree struct line *lines = g_new(struct line, n + 1);
+    g_autofree struct line *lines = g_try_new(struct line, n + 1);
+
+    if (lines == NULL) {
+        dump_error(dump, &(struct qtrace_error){.code = QTRACE_E_NOMEM});
+        return;
+    }
 
     for (size_t i = 0; i < n; i++) {
         const struct qtrace_block_count *count = qtrace_counts_block(counts, i);

@@ -138,10 +138,11 @@ static void verify_file(struct dump *dump)
     qtrace_reader_close(&dump->reader);
 }
 
-void dump_verify(struct dump *dump, char **files)
+void dump_verify(struct dump *dump, char **files, uint64_t memory)
 {
     for (; *files != NULL; files++) {
         struct dump one = {.path = *files, .out = dump->out};
+        memory_limit(&one, memory);
         verify_file(&one);
         dump_raise(dump, one.status);
     }
