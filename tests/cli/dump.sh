@@ -223,3 +223,53 @@ done
 head -c $((size - 1)) "$trace" >"$tmp/bad.qtr"
 check_status "--verify: a trace without its end is incomplete" 3 "$qtrace_dump" --verify \
     "$tmp/bad.qtr"
+
+# ---- counts
+
+awk '$2 ~ /^b/ { split($4, id, "="); split($6, n, /[=\/]/); e[id[2]]++; i[id[2]] += n[2] }
+    $2 ~ /^a/ { split($4, id, "="); if ($7 == "load") l[id[2]]++; else s[id[2]]++ }
+    END { for (k in e) print k, e[k], i[k] + 0, l[k] + 0, s[k] + 0 }' "$tmp/events" |
+    sort -n >"$tmp/counted"
+"$qtrace_dump" --summary "$trace" | awk 'NR > 1 { print $1, $4, $5, $6, $7 }' | sort -n \
+    >"$tmp/summary"
+if [[ -s $tmp/counted ]] && cmp -s "$tmp/counted" "$tmp/summary"; then
+    ok "--summary: $(wc -l <"$tmp/summary") blocks as the events tell"
+else
+    not_ok "--summary: as the events tell" "they differ"
+    diff "$tmp/counted" "$tmp/summary" | head -n 4
+fi
+check "--summary --json" python3 - "$tmp/summary" <(
+    "$qtrace_dump" --summary --json "$trace"
+) <<'END'
+import json, sys
+want = [tuple(map(int, line.split())) for line in open(sys.argv[1])]
+got = sorted((b["block"], b["executions"], b["instructions"], b["loads"], b["stores"])
+             for b in json.load(open(sys.argv[2]))["blocks"])
+sys.exit(want != got)
+END
+check "--json" python3 - "$trace" <("$qtrace_dump" --json "$trace") <<'END'
+import json, os, sys
+trace = json.load(open(sys.argv[2]))
+sys.exit(trace["file_size"] != os.path.getsize(sys.argv[1]) or trace["state"]["status"] != 0
+         or sum(s["blocks"] for s in trace["streams"])
+         != sum(c["rows"] for c in trace["columns"] if c["column"] == "block"))
+END
+"$qtrace_dump" --events --vcpu 0 "$trace" >"$tmp/vcpu"
+"$qtrace_dump" --events --vcpu 0 --from 3000 --count 500 "$trace" >"$tmp/piece"
+if [[ $(grep -c ' i[0-9]* id=' "$tmp/piece") == 500 ]] &&
+    grep -qF "$(head -n 1 "$tmp/piece")" "$tmp/vcpu" &&
+    python3 -c 'import sys; sys.exit(open(sys.argv[1]).read() not in open(sys.argv[2]).read())' \
+        "$tmp/piece" "$tmp/vcpu"; then
+    ok "--events: a piece of them"
+else
+    not_ok "--events: a piece of them" "$(wc -l <"$tmp/piece") lines"
+fi
+
+# ---- memory
+
+check_status "--memory: too little" 6 "$qtrace_dump" --verify --memory=2M "$trace"
+stderr_says "--memory: the remedy" "--memory=SIZE allows more"
+check_status "--memory: nonsense" 2 "$qtrace_dump" --verify --memory=much "$trace"
+check_status "--recover: nothing to do" 0 "$qtrace_dump" --recover "$trace"
+stdout_says "--recover: says so" "unchanged"
+check_status "--recover: not of a stream" 2 "$qtrace_dump" --recover -

@@ -140,3 +140,21 @@ check_status "a killed recorder: incomplete" 3 "$qtrace_dump" --verify "$tmp/kil
 check_status "a killed recorder: replay" 3 "$qtrace_replay" --analyzer=hotblocks -o "$tmp/out" \
     "$tmp/killed.qtr"
 check "a killed recorder: replay prints" grep -q '^0x' "$tmp/out"
+"$qtrace_dump" --events "$tmp/killed.qtr" 2>/dev/null | md5sum >"$tmp/before"
+check_status "a killed recorder: recovery" 3 "$qtrace_dump" --recover "$tmp/killed.qtr"
+cp "$tmp/killed.qtr" "$tmp/again.qtr"
+check_status "a killed recorder: recovery once more" 3 "$qtrace_dump" --recover "$tmp/again.qtr"
+check "a killed recorder: nothing to recover then" cmp "$tmp/killed.qtr" "$tmp/again.qtr"
+check_status "a recovered trace: still incomplete" 3 "$qtrace_dump" --verify "$tmp/killed.qtr"
+"$qtrace_dump" --events "$tmp/killed.qtr" 2>/dev/null | md5sum >"$tmp/after"
+check "a recovered trace: every event" cmp "$tmp/before" "$tmp/after"
+check "a recovered trace: its index" "$QTRACE_BUILD/tests/touch" "$tmp/killed.qtr" 1000000
+
+# ---- one frame out of the middle
+
+qemu-x86_64 -plugin "$qtrace_plugin,out=$tmp/long.qtr" "$guest" 300 >/dev/null
+if touched=$("$QTRACE_BUILD/tests/touch" "$tmp/long.qtr" 1000000); then
+    ok "one frame: $touched"
+else
+    not_ok "one frame" "status $?: $touched"
+fi
