@@ -402,7 +402,7 @@ static bool segment_is_right(struct qtrace_reader *r, struct qt_index_segment *s
 {
     size_t i;
 
-    if (s->previous != r->last_index_offset || s->first != r->last_index ||
+    if (s->previous != r->last_index_offset || s->first != r->last_index || s->n == 0 ||
         s->n != n - r->last_index) {
         return false;
     }
@@ -1026,6 +1026,10 @@ static int compare_totals(struct qtrace_reader *r, const Qtrace__StreamTotals *t
     if (t->stream >= QT_MAX_STREAMS || get_stream(r, t->stream, t->vcpu, &s) < 0) {
         return t->stream >= QT_MAX_STREAMS ? QTRACE_OK : QTRACE_E_NOMEM;
     }
+    if (s->ended) {
+        return note(r, r->end_offset, "a stream has two totals");
+    }
+    s->ended = true;
     s->info.blocks = t->blocks;
     s->info.insns = t->insns;
     s->info.accesses = t->accesses;
@@ -1066,6 +1070,18 @@ static int open_end(struct qtrace_reader *r, const struct qt_reader_stream *s)
     return add_gap(r, &gap);
 }
 
+/* Does the end lead to the index that the walk has found? */
+static int check_end(struct qtrace_reader *r)
+{
+    const Qtrace__End *end = r->end;
+
+    if (r->indexed || r->damaged || end->index == 0 ||
+        (end->index == r->last_index_offset && end->frames == r->last_index)) {
+        return QTRACE_OK;
+    }
+    return note(r, r->end_offset, "the end tells of another index");
+}
+
 int qt_scan_finish(struct qtrace_reader *r)
 {
     size_t i;
@@ -1077,6 +1093,7 @@ int qt_scan_finish(struct qtrace_reader *r)
         }
         return ret;
     }
+    ret = check_end(r);
     for (i = 0; ret == QTRACE_OK && i < r->end->n_stream; i++) {
         ret = compare_totals(r, r->end->stream[i]);
     }

@@ -34,6 +34,7 @@ struct qt_reader_stream {
     struct qt_ordinals next; /* that the next frame should begin with */
     uint64_t last_offset;    /* of the last frame */
     bool vcpu_known;
+    bool ended; /* its totals have been seen */
     size_t *frame; /* indices of its frames, in order */
     size_t n_frames, cap_frames;
 };

@@ -6,6 +6,7 @@
 #ifndef QTRACE_QTRACE_H
 #define QTRACE_QTRACE_H
 
+#include "counts.h"
 #include "error.h"
 #include "event.h"
 #include "merge.h"
