@@ -10,7 +10,7 @@ seed=$tmp/seed
 work=$tmp/work
 mkdir -p "$work"
 cp -r "$top/libqtrace" "$seed"
-cp "$top/tests/unit/test-roundtrip.c" "$seed/"
+cp "$top/tests/unit/test-roundtrip.c" "$top"/tests/unit/*.h "$seed/"
 cp "$QTRACE_BUILD"/format/trace.pb-c.[ch] "$seed/" || {
     not_ok "sources" "no build in $QTRACE_BUILD"
     exit

@@ -3,7 +3,7 @@
 """Independent reader of qtrace files, written from FORMAT.md and trace.proto alone.
 
     qtr.py TRACE           print the event log, the streams one after the other by number
-    qtr.py --frames TRACE  list the frames, found by walking over the file
+    qtr.py --frames TRACE  list the frames in their order, found by walking over the file
     qtr.py --index TRACE   list the frames, found through the index; without one, by walking
     qtr.py --self-test     decode the test vectors of FORMAT.md
 
@@ -31,11 +31,6 @@ MIB = 1 << 20
 class Damage(Exception):
     """These bytes are not what a writer writes."""
     status = DAMAGED
-
-
-class Incomplete(Damage):
-    """They end too early."""
-    status = INCOMPLETE
 
 
 class Refused(Exception):
@@ -857,16 +852,30 @@ def stored_size(frame):
     return sum(column.stored_size for column in frame.columns)
 
 
-def raw_columns(frame, data):
-    """{id: (rows, raw bytes)} of the columns of a frame in data."""
-    pos = frame.offset + frame.size - stored_size(frame)
-    if pos + stored_size(frame) > len(data):
-        raise Incomplete("columns are cut off")
-    result = {}
+def columns_begin(frame):
+    """Where the message of a frame ends and its columns begin."""
+    return frame.offset + frame.size - stored_size(frame)
+
+
+def stored_columns(frame, data):
+    """Pairs of a column and its stored bytes in data, None if they do not match its checksum."""
+    pos = columns_begin(frame)
     for column in frame.columns:
         stored = data[pos:pos + column.stored_size]
-        need(crc32c(stored) == column.crc32c, "wrong CRC32C of column %d" % column.id)
+        good = len(stored) == column.stored_size and crc32c(stored) == column.crc32c
+        yield column, stored if good else None
         pos += column.stored_size
+
+
+def columns_match(frame, data):
+    return all(stored is not None for _, stored in stored_columns(frame, data))
+
+
+def raw_columns(frame, data):
+    """{id: (rows, raw bytes)} of the columns of a frame in data."""
+    result = {}
+    for column, stored in stored_columns(frame, data):
+        need(stored is not None, "wrong CRC32C of column %d" % column.id)
         if column.id in ROW_KIND and column.encoding == 1 and column.codec in (0, 1):
             result[column.id] = column.rows, _raw_column(column, stored)
         elif column.mandatory or column.id in ROW_KIND.keys() - {SUMMARY_COLUMN, INDEX_COLUMN}:
@@ -1021,17 +1030,18 @@ ENVELOPE = struct.Struct("<II8sQIHHII")
 MARK = b"QTRframe"
 FILE_HEADER, RUN, FRAME_TYPE, END_TYPE, END_MARK = 1, 2, 3, 4, 5
 MANDATORY = 1
+END_MARK_SIZE = ENVELOPE.size + 16
 
 
-def envelope_at(data, pos, nonce=None, last=-1):
+def envelope_at(data, pos, nonce=None, seen=()):
     """The envelope at pos, None if there is no good one: with this nonce (None: any) and a
-    sequence number above last."""
+    sequence number that has not been seen. The columns of a Frame are not looked at."""
     if pos + ENVELOPE.size > len(data):
         return None
     (magic, size, mark, its_nonce, sequence, kind, flags, length,
      crc) = ENVELOPE.unpack_from(data, pos)
     if (magic != 0x184D2A5C or mark != MARK or length > 16 * MIB or size != 32 + length
-            or nonce not in (None, its_nonce) or sequence <= last):
+            or nonce not in (None, its_nonce) or sequence in seen):
         return None
     begin = pos + ENVELOPE.size
     end = begin + length
@@ -1041,32 +1051,46 @@ def envelope_at(data, pos, nonce=None, last=-1):
                            mandatory=flags & MANDATORY, body=data[begin:end])
 
 
-def next_envelope(data, pos, nonce=None, last=-1):
-    """The first good envelope at or behind pos."""
+def next_envelope(data, pos, nonce=None, seen=()):
+    """The first good envelope at or behind pos; if the nonce is known, a Frame must be whole."""
     while True:
         found = data.find(MARK, pos + 8)
         if found < 0:
             return None
-        envelope = envelope_at(data, found - 8, nonce, last)
-        if envelope:
+        envelope = envelope_at(data, found - 8, nonce, seen)
+        if envelope and (nonce is None or is_whole(envelope, data)):
             return envelope
         pos = found - 7
 
 
+def is_whole(envelope, data):
+    """Whether the columns match that follow an envelope, if it is a Frame that can be read."""
+    if envelope.kind != FRAME_TYPE:
+        return True
+    try:
+        frame = new_frame(envelope)
+    except Damage:
+        return True
+    return columns_match(frame, data)
+
+
+def end_mark_of(data):
+    """The end mark at the end of the file, None if there is no good one."""
+    mark = envelope_at(data, len(data) - END_MARK_SIZE) if len(data) >= END_MARK_SIZE else None
+    return mark if mark and mark.kind == END_MARK and mark.end == len(data) else None
+
+
 def find_nonce(data):
-    """Of the first envelope or the end mark; if they differ, of the first envelope behind the
-    middle; if both are damaged, of any envelope."""
-    end_mark = envelope_at(data, len(data) - 56) if len(data) >= 56 else None
-    if end_mark and end_mark.kind != END_MARK:
-        end_mark = None
-    first = envelope_at(data, 0)
-    if first and end_mark and first.nonce != end_mark.nonce:
+    """That of the first envelope and of the end mark; if they differ, of the first envelope behind
+    the middle; if neither is good, of any envelope."""
+    first, mark = envelope_at(data, 0), end_mark_of(data)
+    if first and mark and first.nonce != mark.nonce:
         first = next_envelope(data, len(data) // 2)
-    envelope = first or end_mark or next_envelope(data, 0)
+    envelope = first or mark or next_envelope(data, 0)
     return envelope.nonce if envelope else None
 
 
-def cut_off(data, pos, nonce, last):
+def cut_off(data, pos, nonce, seen):
     """Whether an envelope begins at pos, as far as can be seen, that the end of data cuts off.
     Also when nothing is left, or when pos is behind the end since columns are cut off."""
     rest = data[pos:pos + ENVELOPE.size]
@@ -1075,17 +1099,18 @@ def cut_off(data, pos, nonce, last):
         return rest[:4] == magic[:len(rest)]
     size, = struct.unpack_from("<I", rest, 4)
     # What is missing of the header is made up so that it is right.
-    right = ENVELOPE.pack(0x184D2A5C, size, MARK, nonce or 0, last + 1, 0, 0, size - 32 & M32, 0)
+    right = ENVELOPE.pack(0x184D2A5C, size, MARK, nonce or 0, 0, 0, 0, size - 32 & M32, 0)
     known = right[:16 if nonce is None else 24]
     header = ENVELOPE.unpack(rest + right[len(rest):])
     return (rest[:len(known)] == known[:len(rest)] and 32 <= size <= 32 + 16 * MIB
-            and (len(rest) < 28 or header[4] > last) and (len(rest) < 36 or header[7] == size - 32)
-            and pos + 8 + size > len(data))
+            and (len(rest) < 28 or header[4] not in seen)
+            and (len(rest) < 36 or header[7] == size - 32) and pos + 8 + size > len(data))
 
 
 def new_frame(envelope):
     need(len(envelope.body) <= 65536, "Frame too large")
     frame = parse(envelope.body, FRAME)
+    frame.sequence = envelope.sequence
     frame.offset = envelope.pos
     frame.size = envelope.end - envelope.pos + stored_size(frame)
     frame.counts = None     # not known
@@ -1099,53 +1124,83 @@ class Trace:
         self.status = OK
         self.damaged = False
         self.definitions = {}
-        self.frames = []                # all that were found, in the order of the file
+        self.seen = set()               # sequence numbers of the good envelopes so far
+        self.frames = []                # all that were found; sorted, when all have been
         self.definition_frames = []     # those of them that can be used
         self.streams = {}               # by number: its frames
-        self.ordinals = {}              # by stream: where its frames end
+        self.ordinals = {}              # by stream: where its frames so far end
         self.headers = 0
         self.runs = []                  # offsets
         self.end = None
+        self.marked = False             # there was an end mark
 
     def report(self, offset, text, status=DAMAGED):
         self.status = max(self.status, status)
         self.damaged |= status == DAMAGED
         print("%s: offset %d: %s" % (self.name, offset, text), file=sys.stderr)
 
-    def scan(self, pos=0, last=-1):
-        """Find all envelopes from pos on; last is the sequence number of the one before."""
+    def scan(self, pos=0, expected=0):
+        """Find all envelopes from pos on, where one with the sequence number expected is due."""
         data = self.data
         nonce = find_nonce(data)
+        if nonce is None:
+            self._nothing_good(0, None, [])
+            return
         resume = pos
         while True:
-            envelope = envelope_at(data, pos, nonce, last) if nonce is not None else None
-            if not envelope:
-                # Bytes may be missing from columns, too, so the search begins before them.
-                envelope = next_envelope(data, resume, nonce, last) if nonce is not None else None
-                if not envelope:
-                    if cut_off(data, pos, nonce, last):
-                        self.report(min(pos, len(data)), "no end mark", INCOMPLETE)
-                    else:
-                        self.report(pos, "nothing good from here to the end")
+            envelope = envelope_at(data, pos, nonce, self.seen)
+            if not envelope or envelope.sequence != expected:
+                revoked = self._revoke(expected - 1)
+                if self.marked and pos == len(data) and not revoked:
                     break
-                self.report(pos, "damaged; going on at offset %d" % envelope.pos)
-            elif envelope.sequence != last + 1:
-                self.report(pos, "%d envelopes missing" % (envelope.sequence - last - 1))
-            elif last < 0 and envelope.kind != FILE_HEADER:
-                self.report(envelope.pos, "the first envelope is not a FileHeader")
-            last = envelope.sequence
+                if revoked or not envelope or not is_whole(envelope, data):
+                    # Bytes may be missing from columns, too, so the search begins before them.
+                    resume = columns_begin(revoked[-1]) if revoked else resume
+                    envelope = next_envelope(data, resume, nonce, self.seen)
+                    if not envelope:
+                        self._nothing_good(pos, nonce, revoked)
+                        break
+                    self.report(revoked[-1].offset if revoked else pos,
+                                "damaged; going on at offset %d" % envelope.pos)
+                else:
+                    self.report(pos, "envelope %d instead of %d" % (envelope.sequence, expected))
+            elif not self.seen and envelope.kind != FILE_HEADER:
+                self.report(pos, "the first envelope is not a FileHeader")
+            expected = envelope.sequence + 1
+            self.seen.add(envelope.sequence)
             resume = envelope.end
             pos = self._envelope(envelope)
-            if envelope.kind == END_MARK:
-                break
-        if not self.headers and last >= 0:
+        if not self.headers:
             self.report(0, "no FileHeader")
+
+    def _revoke(self, sequence):
+        """The envelope with this sequence number, the last one, is not followed by the next. If it
+        is a Frame that is not whole, it may be the beginning of one that stands elsewhere; then it
+        is not good and the one before it is not followed by the next, either. Returns the frames
+        that are not good, the last one first."""
+        revoked = []
+        while (self.frames and self.frames[-1].sequence == sequence
+               and not columns_match(self.frames[-1], self.data)):
+            revoked.append(self.frames.pop())
+            self.seen.remove(sequence)
+            sequence -= 1
+        return revoked
+
+    def _nothing_good(self, pos, nonce, revoked):
+        """There is no good envelope at pos, where one should be, nor behind."""
+        # The columns of a revoked frame are either cut off by the end of the file or damaged.
+        begun = len(revoked) == 1 and pos > len(self.data) or (
+            not revoked and cut_off(self.data, pos, nonce, self.seen))
+        if begun and not self.marked:
+            self.report(min(pos, len(self.data)), "no end mark", INCOMPLETE)
+        else:
+            self.report(pos, "nothing good from here to the end")
 
     def open_index(self):
         """Find the frames through the index: Damage if it is of no use."""
         data = self.data
-        mark = envelope_at(data, len(data) - 56) if len(data) >= 56 else None
-        need(mark and mark.kind == END_MARK and len(mark.body) == 16, "no end mark")
+        mark = end_mark_of(data)
+        need(mark, "no end mark")
         offset, size = struct.unpack("<QQ", mark.body)
         need(size == len(data), "the file had another size")
         end = envelope_at(data, offset, mark.nonce)
@@ -1153,14 +1208,13 @@ class Trace:
         end = parse(end.body, END)
         segments, last = self._segments(end, mark.nonce)
         frames = [frame for segment in reversed(segments) for frame in segment]
-        self._between([(frame.offset, frame.size) for frame in frames] + [(end.index, 0)],
-                      mark.nonce)
+        self._between(frames, last, mark.nonce)
         self.frames = frames
         # The last segment's own frame, and what is behind it
-        self.scan(end.index, last - 1)
+        self.scan(last.pos, last.sequence)
 
     def _segments(self, end, nonce):
-        """The frames of all segments, the last segment first, and its sequence number."""
+        """The frames of all segments, the last segment first, and its envelope."""
         segments = []
         last = None
         offset, count, limit = end.index, end.frames, len(self.data)
@@ -1181,22 +1235,31 @@ class Trace:
                 need(header_of(segments[-1][0]) == header_of(frame), "the index contradicts itself")
                 segments[-1][0] = frame
             segments.append(message.frames)
-            last = envelope.sequence if last is None else last
+            last = last or envelope
             limit, offset = offset, message.previous
         need(count == 0, "wrong number of frames in the index")
         return segments, last
 
-    def _between(self, frames, nonce):
-        """Take in what stands before and between the frames of the index."""
-        pos, last = 0, -1
-        for offset, size in frames:
-            while pos < offset:
-                envelope = envelope_at(self.data, pos, nonce, last)
+    def _between(self, frames, last, nonce):
+        """Take in what stands before and between the frames of the index, up to the envelope of
+        the last segment."""
+        pos = sequence = 0
+        for frame in [*frames, None]:
+            begin = frame.offset if frame else last.pos
+            while pos < begin:
+                envelope = envelope_at(self.data, pos, nonce)
                 need(envelope and envelope.kind not in (FRAME_TYPE, END_MARK)
+                     and envelope.sequence == sequence
                      and (pos or envelope.kind == FILE_HEADER), "frames missing from the index")
-                pos, last = self._envelope(envelope), envelope.sequence
-            need(pos == offset, "wrong offset in the index")
-            pos += size
+                pos = self._envelope(envelope)
+                sequence += 1
+            need(pos == begin, "wrong offset in the index")
+            if frame:
+                frame.sequence = sequence
+                pos += frame.size
+                sequence += 1
+        need(sequence == last.sequence, "envelopes missing")
+        self.seen = set(range(sequence))
 
     def _envelope(self, envelope):
         """Take in an envelope; returns where the next one should be."""
@@ -1236,13 +1299,16 @@ class Trace:
             self.report(envelope.pos, "the recorder did not come to its end", INCOMPLETE)
 
     def _end_mark(self, envelope):
+        self.marked = True
         offset, size = struct.unpack("<QQ", envelope.body) if len(envelope.body) == 16 else (0, 0)
         need(size == len(self.data), "the file had another size")
         need(not self.end or offset == self.end.offset, "the end was elsewhere")
         need(envelope.end == len(self.data), "bytes behind the end mark")
 
     def sort_frames(self):
-        """Tell apart the kinds and streams, and see whether the ordinals fit together."""
+        """Put the frames into the order in which they were written, tell apart the kinds and
+        streams, and see whether the ordinals fit together."""
+        self.frames.sort(key=lambda frame: frame.sequence)
         lasts = {}      # by stream: last_seq and last_time of its frame before
         for frame in self.frames:
             kind = frame_kind(frame)
@@ -1344,18 +1410,24 @@ class Trace:
         for listed, real in zip(message.frames, frames):
             need(header_of(listed) == header_of(real),
                  "the index contradicts the frame at offset %d" % real.offset)
-        need(packed(message.length) == [len(self.definitions[ident][1]) for real in frames
-                                        if frame_kind(real) == "definitions"
-                                        for ident in range(real.first_translation,
-                                                           real.first_translation
-                                                           + real.translations)],
-             "the index tells other lengths of translations")
+        self._check_lengths(packed(message.length), frames)
         rows = [real for real in frames if frame_kind(real) == "rows"]
         if counts is not None and all(real.counts is not None for real in rows):
             total = {}
             for real in rows:
                 add_counts(total, real.counts)
             need(counts == total, "the summary contradicts the frames before")
+
+    def _check_lengths(self, lengths, frames):
+        defining = [frame for frame in frames if frame_kind(frame) == "definitions"]
+        need(len(lengths) == sum(frame.translations for frame in defining),
+             "the index tells of a wrong number of translations")
+        idents = (frame.first_translation + i
+                  for frame in defining for i in range(frame.translations))
+        # Where only the frames are listed, no definitions have been read.
+        need(all(ident not in self.definitions or length == len(self.definitions[ident][1])
+                 for ident, length in zip(idents, lengths)),
+             "the index tells other lengths of translations")
 
     def check_totals(self):
         """Compare the ends of the streams with End, if there is one."""
