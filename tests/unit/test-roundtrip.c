@@ -513,6 +513,35 @@ static void compare_frames(const struct qtrace_reader *a, const struct qtrace_re
     CHECK(qtrace_reader_n_streams(a) == qtrace_reader_n_streams(b));
 }
 
+/* Both find the same frame, and it is the first one that reaches the ordinal. */
+static void compare_finding(const struct qtrace_reader *a, const struct qtrace_reader *b)
+{
+    const enum qtrace_ordinal by = (enum qtrace_ordinal)below(4);
+    const uint64_t ordinal = by == QTRACE_BY_TIME ? any() >> (24 + below(40)) : below(5000);
+    const uint32_t stream = below(MAX_STREAMS);
+    const struct qtrace_frame_info *f;
+    uint64_t end;
+    size_t i, x = 0, y = 0;
+    int ret = qtrace_reader_find(a, stream, by, ordinal, &x);
+
+    CHECK(qtrace_reader_find(b, stream, by, ordinal, &y) == ret && x == y);
+    for (i = 0; i < qtrace_reader_n_frames(a); i++) {
+        f = qtrace_reader_frame(a, i);
+        if (!f->of_stream || f->stream != stream) {
+            continue;
+        }
+        end = by == QTRACE_BY_BLOCK    ? f->first_block + f->blocks
+              : by == QTRACE_BY_INSN   ? f->first_insn + f->insns
+              : by == QTRACE_BY_ACCESS ? f->first_access + f->accesses
+                                       : f->last_time + 1;
+        if (end > ordinal) {
+            break;
+        }
+    }
+    CHECK(ret == (i < qtrace_reader_n_frames(a) ? QTRACE_OK : QTRACE_END) &&
+          (ret == QTRACE_END || i == x));
+}
+
 /* Each selection gives the rows that reading everything gives, and no others. */
 static void compare_selected(struct qtrace_reader *r, size_t i, const struct qtrace_batch *all)
 {
@@ -602,6 +631,9 @@ static void compare_indexed(struct qtrace_reader *scanned, const char *path,
     CHECK(qtrace_reader_is_indexed(r) == (qtrace_reader_n_frames(scanned) > 0));
     CHECK(!qtrace_reader_is_indexed(scanned));
     compare_frames(scanned, r);
+    for (i = 0; i < 50; i++) {
+        compare_finding(scanned, r);
+    }
     for (i = 0; i < qtrace_reader_n_frames(r); i++) {
         if (qtrace_reader_frame(r, i)->of_stream && n++ == middle) {
             CHECK(qtrace_reader_read(r, i, &b, NULL) == 0);
