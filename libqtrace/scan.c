@@ -616,7 +616,7 @@ int qt_scan_join(struct qtrace_reader *reader, struct qtrace_error *err)
     size_t i, n = 0;
     int ret = QTRACE_OK;
 
-    if (reader->disorder) {
+    if (reader->disorder && reader->n_frames > 0) {
         qsort(frame, reader->n_frames, sizeof(*frame), compare_seqs);
     }
     for (i = 0; ret >= 0 && i < reader->n_frames; i++) {
