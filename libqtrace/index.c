@@ -46,7 +46,7 @@ static void add_counts(struct qt_index *index, const struct qt_frame *frame,
 static int add_lengths(struct qt_index *index, const struct qtrace_frame_info *f,
                        const struct qt_lengths *lengths)
 {
-    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+    uint64_t i, n = qt_index_n_lengths(f);
     int ret = QTRACE_OK;
 
     for (i = 0; ret == QTRACE_OK && i < n; i++) {
@@ -117,7 +117,8 @@ uint32_t qt_index_length(struct qt_index_segment *segment)
     return qt_cursor_max(&segment->lengths, &n, QTRACE_MAX_BLOCK_INSNS) ? (uint32_t)n : 0;
 }
 
-void qt_index_place_columns(struct qtrace_frame_info *frame)
+/* The columns end with the frame. */
+static void place_columns(struct qtrace_frame_info *frame)
 {
     uint64_t at = frame->offset + frame->size;
     unsigned i;
@@ -160,7 +161,7 @@ static bool place(struct qt_index_segment *s, struct qt_cursor skip, struct qt_c
             return false;
         }
         end = f->offset + f->size;
-        qt_index_place_columns(f);
+        place_columns(f);
     }
     return skip.p == skip.end && size.p == size.end;
 }

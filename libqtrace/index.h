@@ -54,7 +54,10 @@ int qt_index_unpack(struct qt_index_segment *segment, const void *data, size_t s
 /* The next length of a translation; 0 = there is none. */
 uint32_t qt_index_length(struct qt_index_segment *segment);
 
-/* Where the columns lie, which end with the frame. */
-void qt_index_place_columns(struct qtrace_frame_info *frame);
+/* How many lengths the index has for a frame: those of what it defines, copies aside. */
+static inline uint64_t qt_index_n_lengths(const struct qtrace_frame_info *frame)
+{
+    return frame->definitions && !frame->copy ? frame->translations : 0;
+}
 
 #endif

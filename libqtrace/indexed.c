@@ -13,46 +13,39 @@
 
 /* ---- opening ---- */
 
+static int read_envelope(struct qtrace_reader *r, uint64_t offset, enum qt_envelope_type type,
+                         bool any_nonce, struct qt_envelope *e, struct qtrace_error *err)
+{
+    int ret = offset < r->size ? qt_scan_envelope(r, offset, any_nonce, e, err)
+                               : QTRACE_E_DAMAGED;
+
+    return ret == QTRACE_OK && e->type != type ? QTRACE_E_DAMAGED : ret;
+}
+
 static int take_message(struct qtrace_reader *r, uint64_t offset, enum qt_envelope_type type,
                         bool any_nonce, struct qtrace_error *err)
 {
     struct qt_envelope e = {0};
-    int ret;
+    int ret = read_envelope(r, offset, type, any_nonce, &e, err);
 
-    if (offset >= r->size) {
-        return QTRACE_E_DAMAGED;
-    }
-    ret = qt_scan_envelope(r, offset, any_nonce, &e, err);
-    if (ret == QTRACE_OK && e.type != type) {
-        ret = QTRACE_E_DAMAGED;
-    }
     if (ret == QTRACE_OK && any_nonce) {
         r->nonce = e.nonce;
     }
-    return ret == QTRACE_OK && type != QT_ENVELOPE_FRAME ? qt_scan_message(r, &e, offset, err)
-                                                         : ret;
+    return ret == QTRACE_OK ? qt_scan_message(r, &e, offset, err) : ret;
 }
 
 /* Read the frame at offset; what it says replaces *frame. */
 static int read_frame(struct qtrace_reader *r, uint64_t offset, struct qt_frame *frame,
                       struct qtrace_error *err)
 {
-    int ret = take_message(r, offset, QT_ENVELOPE_FRAME, false, err);
-    size_t body = ret == QTRACE_OK ? r->window.len - QT_ENVELOPE_HEAD : 0;
+    struct qt_envelope e = {0};
+    int ret = read_envelope(r, offset, QT_ENVELOPE_FRAME, false, &e, err);
+    uint64_t next = offset + QT_ENVELOPE_HEAD + e.body_size;
 
     if (ret == QTRACE_OK) {
-        body = qt_get_le32(r->window.data + 32);
-        ret = qt_frame_unpack(frame, r->window.data + QT_ENVELOPE_HEAD, body, err);
+        ret = qt_frame_unpack(frame, r->window.data + QT_ENVELOPE_HEAD, e.body_size, err);
     }
-    if (ret == QTRACE_OK) {
-        frame->info.offset = offset;
-        frame->info.size = QT_ENVELOPE_HEAD + body;
-        for (unsigned i = 0; i < frame->info.n_columns; i++) {
-            frame->info.column[i].offset = offset + frame->info.size;
-            frame->info.size += frame->info.column[i].stored_size;
-        }
-    }
-    return ret == QTRACE_OK && frame->info.size > r->size - offset ? QTRACE_E_DAMAGED : ret;
+    return ret == QTRACE_OK && !qt_scan_place(r, frame, offset, &next) ? QTRACE_E_DAMAGED : ret;
 }
 
 /* The end mark, End and what comes before the first frame. */
@@ -122,7 +115,7 @@ static int find_segments(struct qtrace_reader *r, struct chain *c, struct qtrace
 /* Frames can be read when the lengths of blocks are known; definitions can wait. */
 static int take_lengths(struct qtrace_reader *r, const struct qtrace_frame_info *f)
 {
-    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+    uint64_t i, n = qt_index_n_lengths(f);
     int ret = QTRACE_OK;
 
     for (i = 0; ret == QTRACE_OK && i < n; i++) {
@@ -152,7 +145,7 @@ static int take_segment(struct qtrace_reader *r, const struct link *link,
         if (ret == QTRACE_OK) {
             ret = qt_scan_frame(r, &r->segment->frame[i], err);
         }
-        if (ret == QTRACE_OK && r->n_frames > 0) {
+        if (ret == QTRACE_OK) {
             r->frame[r->n_frames - 1].indexed = true;
         }
     }

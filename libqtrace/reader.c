@@ -530,10 +530,9 @@ static int count_rows(struct qtrace_reader *r, size_t i, struct qtrace_counts *c
 }
 
 /* The segment of the index that begins with frame i and ends before n: the frame that sums it
- * up, 0 = there is none. */
-static size_t segment_at(const struct qtrace_reader *r, size_t i, size_t n)
+ * up, in that column. 0 = there is none. */
+static size_t segment_at(const struct qtrace_reader *r, size_t i, size_t n, unsigned *column)
 {
-    unsigned column;
     size_t end;
 
     if (i > 0 && !r->frame[i].frame.info.index) {
@@ -541,7 +540,7 @@ static size_t segment_at(const struct qtrace_reader *r, size_t i, size_t n)
     }
     for (end = i + 1; end < n && !r->frame[end].frame.info.index; end++) {
     }
-    return end < n && has_summary(&r->frame[end].frame, &column) ? end : 0;
+    return end < n && has_summary(&r->frame[end].frame, column) ? end : 0;
 }
 
 int qtrace_reader_count(struct qtrace_reader *reader, size_t first, size_t n,
@@ -557,8 +556,8 @@ int qtrace_reader_count(struct qtrace_reader *reader, size_t first, size_t n,
     for (i = first, last = first + n; ret == QTRACE_OK && i < last; i++) {
         struct qt_reader_frame *f = &reader->frame[i];
 
-        end = reader->damaged ? 0 : segment_at(reader, i, last);
-        if (end > 0 && has_summary(&reader->frame[end].frame, &column)) {
+        end = reader->damaged ? 0 : segment_at(reader, i, last, &column);
+        if (end > 0) {
             ret = count_summary(reader, &reader->frame[end], column, QT_COUNTS_SEGMENT, counts,
                                 err);
             i = end - 1;

@@ -386,7 +386,7 @@ bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
 static bool same_lengths(struct qtrace_reader *r, struct qt_index_segment *s,
                          const struct qtrace_frame_info *f)
 {
-    uint64_t i, n = f->definitions && !f->copy ? f->translations : 0;
+    uint64_t i, n = qt_index_n_lengths(f);
 
     for (i = 0; i < n; i++) {
         if (qt_index_length(s) !=
@@ -707,9 +707,8 @@ static int take_mark(struct qtrace_reader *r, const struct qt_envelope *e, uint6
     return QTRACE_OK;
 }
 
-/* Give the frame and its columns their places. false: the file ends before they do. */
-static bool place(struct qtrace_reader *r, struct qt_frame *frame, uint64_t offset,
-                  uint64_t *next)
+bool qt_scan_place(const struct qtrace_reader *r, struct qt_frame *frame, uint64_t offset,
+                   uint64_t *next)
 {
     uint64_t at = *next;
     unsigned i;
@@ -741,17 +740,14 @@ static int take_frame(struct qtrace_reader *r, const struct qt_envelope *e, uint
     if (frame.info.of_stream && frame.info.stream >= QT_MAX_STREAMS) {
         return QTRACE_E_DAMAGED;
     }
-    if (!place(r, &frame, offset, next)) {
+    if (!qt_scan_place(r, &frame, offset, next)) {
         if (frame.info.of_stream &&
             get_stream(r, frame.info.stream, frame.info.vcpu, &s) < 0) {
             return no_memory(err);
         }
         return QTRACE_E_TRUNCATED;
     }
-    if (ret == QTRACE_OK && add_frame(r, &frame, e->seq) < 0) {
-        ret = no_memory(err);
-    }
-    return ret;
+    return add_frame(r, &frame, e->seq) < 0 ? no_memory(err) : QTRACE_OK;
 }
 
 int qt_scan_message(struct qtrace_reader *r, const struct qt_envelope *e, uint64_t offset,
@@ -812,7 +808,7 @@ static int check_frame(struct qtrace_reader *r, const struct qt_envelope *e, uin
     if (ret < 0) {
         return ret == QTRACE_E_DAMAGED ? QTRACE_OK : ret;
     }
-    return place(r, &frame, offset, &next) ? check_columns(r, &frame, err) : QTRACE_E_TRUNCATED;
+    return qt_scan_place(r, &frame, offset, &next) ? check_columns(r, &frame, err) : QTRACE_E_TRUNCATED;
 }
 
 /* Something else follows the last frame than the next message. If it is not whole either, it may
@@ -882,6 +878,9 @@ static int check_seq(struct qtrace_reader *r, const struct qt_envelope *e, uint6
     uint64_t missing = e->seq - r->next_seq;
 
     r->after_damage = false;
+    if (!jump) {
+        return QTRACE_OK;
+    }
     if (e->seq > r->next_seq) {
         snprintf(message, sizeof(message),
                  "%" PRIu64 " messages are missing before offset %" PRIu64, missing, offset);
@@ -889,7 +888,7 @@ static int check_seq(struct qtrace_reader *r, const struct qt_envelope *e, uint6
         snprintf(message, sizeof(message), "the message at offset %" PRIu64 " is out of order",
                  offset);
     }
-    return jump ? note(r, offset, message) : QTRACE_OK;
+    return note(r, offset, message);
 }
 
 /* Is there a good envelope at offset? One that is not where it should be may be the beginning of

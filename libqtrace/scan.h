@@ -112,6 +112,11 @@ int qt_scan_envelope(struct qtrace_reader *reader, uint64_t offset, bool any_non
 int qt_scan_message(struct qtrace_reader *reader, const struct qt_envelope *envelope,
                     uint64_t offset, struct qtrace_error *err);
 
+/* Give a frame at offset and its columns, which begin at *next, their places; *next is then behind
+ * them. false: the file ends before they do. */
+bool qt_scan_place(const struct qtrace_reader *reader, struct qt_frame *frame, uint64_t offset,
+                   uint64_t *next);
+
 /* Take in a frame, for qt_scan_join. */
 int qt_scan_frame(struct qtrace_reader *reader, const struct qt_frame *frame,
                   struct qtrace_error *err);

@@ -394,9 +394,13 @@ static int add_definition(struct qtrace_writer *w, struct qt_definitions *d,
     return ret == QTRACE_OK ? qt_definitions_add(d, t, same) : ret;
 }
 
-static int set_length(struct qtrace_writer *w, const struct qtrace_translation *t)
+/* For the copy in the trailer. */
+static int merge(struct qtrace_writer *w, const struct qtrace_translation *t, uint32_t same,
+                 struct qtrace_error *err)
 {
-    return qt_lengths_set(&w->lengths, t->id, (uint16_t)t->n_insns);
+    int ret = add_definition(w, &w->merged, flush_merged, t, same, err);
+
+    return ret == QTRACE_OK ? qt_lengths_set(&w->lengths, t->id, (uint16_t)t->n_insns) : ret;
 }
 
 int qt_writer_merge(struct qtrace_writer *w, const struct qtrace_translation *translation)
@@ -411,10 +415,8 @@ int qt_writer_merge(struct qtrace_writer *w, const struct qtrace_translation *tr
         ret = qt_contents_first(&w->contents, translation, &first);
     }
     if (ret == QTRACE_OK) {
-        ret = add_definition(w, &w->merged, flush_merged, translation, translation->id - first,
-                             NULL);
+        ret = merge(w, translation, translation->id - first, NULL);
     }
-    ret = ret == QTRACE_OK ? set_length(w, translation) : ret;
     return ret < 0 && w->error.code == QTRACE_OK ? fail(w, NULL, ret, "out of memory") : ret;
 }
 
@@ -444,11 +446,7 @@ int qtrace_writer_define(struct qtrace_writer *writer,
                              translation->id - first, err);
     }
     if (ret == QTRACE_OK) {
-        ret = add_definition(writer, &writer->merged, flush_merged, translation,
-                             translation->id - first, err);
-    }
-    if (ret == QTRACE_OK) {
-        ret = set_length(writer, translation);
+        ret = merge(writer, translation, translation->id - first, err);
     }
     if (ret == QTRACE_E_NOMEM) {
         writer->merged.n = 0; /* it may end in the middle of a translation */
