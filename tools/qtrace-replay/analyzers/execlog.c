@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "analyzer.h"
+#include "options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@
  * the thread of the vCPU touches it. */
 static GString *last[MAX_VCPUS];
 static GPtrArray *prefixes;
+static GPtrArray *texts; /* of the addresses */
 static GArray *addresses;
 
 static GString *line_of(unsigned int vcpu_index)
@@ -148,34 +150,35 @@ static void analyzer_exit(void)
     }
 }
 
-static bool parse_argument(const char *arg)
+static bool parse_addresses(void)
 {
-    if (g_str_has_prefix(arg, "ifilter=")) {
-        g_ptr_array_add(prefixes, g_strdup(arg + 8));
-        return true;
-    }
-    if (g_str_has_prefix(arg, "afilter=")) {
+    for (guint i = 0; texts != NULL && i < texts->len; i++) {
         char *end;
-        uint64_t address = g_ascii_strtoull(arg + 8, &end, 16);
+        uint64_t address = g_ascii_strtoull(texts->pdata[i], &end, 16);
 
+        if (end == texts->pdata[i] || *end != '\0') {
+            fprintf(stderr, "execlog: '%s' is no hexadecimal address\n", (char *)texts->pdata[i]);
+            return false;
+        }
         g_array_append_val(addresses, address);
-        return arg[8] != '\0' && *end == '\0';
     }
-    return false;
+    return true;
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {
+    const struct option options[] = {
+        { "ifilter", OPTION_LIST, &prefixes, .hint = "TEXT" },
+        { "afilter", OPTION_LIST, &texts, .hint = "HEX" },
+        { NULL },
+    };
+
     (void)info;
     prefixes = g_ptr_array_new();
     addresses = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    for (int i = 0; i < argc; i++) {
-        if (!parse_argument(argv[i])) {
-            fprintf(stderr, "execlog: wrong argument '%s': ifilter=TEXT and afilter=HEX are "
-                    "understood\n", argv[i]);
-            return -1;
-        }
+    if (!options_parse("execlog", options, argc, argv) || !parse_addresses()) {
+        return -1;
     }
     analyzer_register(id);
     return 0;

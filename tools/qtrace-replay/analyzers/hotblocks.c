@@ -2,17 +2,15 @@
  * hotblocks - the blocks that are executed most often
  *
  * Arguments: inline=on|off (default off): count by QEMU's inline operations; limit=N (default 20,
- * 0 = all). Blocks with the same address and number of instructions are one, however often they
+ * 0 = all); format=text|csv|json. Blocks with the same address and number of instructions are one, however often they
  * are translated. With inline=on and a QEMU before 8.2, threads that run at the same time can
  * lose counts: its inline operations are not atomic.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "analyzer.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "options.h"
+#include "report.h"
 
 struct block {
     uint64_t pc;
@@ -26,6 +24,7 @@ static GMutex lock; /* of the table and of translations */
 static GHashTable *blocks;
 static bool use_inline;
 static uint64_t limit = 20;
+static int format = REPORT_TEXT;
 
 static guint block_hash(gconstpointer p)
 {
@@ -117,47 +116,38 @@ static GPtrArray *sorted_blocks(void)
 
 static void analyzer_exit(void)
 {
-    GString *report = g_string_new(NULL);
+    struct report *report = report_new(format);
 
     g_mutex_lock(&lock);
     GPtrArray *list = sorted_blocks();
-    g_string_append_printf(report, "collected %u entries in the hash table\n", list->len);
-    if (list->len > 0) {
-        g_string_append(report, "pc, tcount, icount, ecount\n");
-    }
+    report_text(report, "collected %u entries in the hash table\n", list->len);
+    report_table(report, "hotblocks", "pc", "tcount", "icount", "ecount", NULL);
     for (guint i = 0; i < list->len && (limit == 0 || i < limit); i++) {
         const struct block *b = list->pdata[i];
-        g_string_append_printf(report,
-                               "0x%016" PRIx64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "\n",
-                               b->pc, b->translations, b->insns, b->count);
+        report_address(report, b->pc);
+        report_number(report, b->translations);
+        report_number(report, b->insns);
+        report_number(report, b->count);
+        report_row(report);
     }
     g_mutex_unlock(&lock);
-    qemu_plugin_outs(report->str);
-    g_string_free(report, TRUE);
+    report_print(report);
     g_ptr_array_free(list, TRUE);
-}
-
-static bool parse_argument(const char *arg)
-{
-    if (g_str_has_prefix(arg, "inline=")) {
-        return qemu_plugin_bool_parse("inline", arg + 7, &use_inline);
-    }
-    if (g_str_has_prefix(arg, "limit=")) {
-        return g_ascii_string_to_unsigned(arg + 6, 10, 0, G_MAXUINT64, &limit, NULL);
-    }
-    return false;
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {
+    const struct option options[] = {
+        { "inline", OPTION_BOOL, &use_inline },
+        { "limit", OPTION_NUMBER, &limit, .hint = "N" },
+        OPTION_FORMAT(&format),
+        { NULL },
+    };
+
     (void)info;
-    for (int i = 0; i < argc; i++) {
-        if (!parse_argument(argv[i])) {
-            fprintf(stderr, "hotblocks: wrong argument '%s': inline=on|off and limit=N are "
-                    "understood\n", argv[i]);
-            return -1;
-        }
+    if (!options_parse("hotblocks", options, argc, argv)) {
+        return -1;
     }
     blocks = g_hash_table_new(block_hash, block_equal);
     analyzer_register(id);

@@ -78,6 +78,12 @@ void json_number(struct json *json, const char *key, uint64_t value)
     fprintf(json->out, "%" PRIu64, value);
 }
 
+void json_raw(struct json *json, const char *key, const char *number)
+{
+    next(json, key);
+    fputs(number, json->out);
+}
+
 void json_bool(struct json *json, const char *key, bool value)
 {
     next(json, key);

@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef QTRACE_DUMP_JSON_H
-#define QTRACE_DUMP_JSON_H
+#ifndef QTRACE_JSON_H
+#define QTRACE_JSON_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +26,8 @@ void json_end(struct json *json, char close);
 void json_text(struct json *json, const char *key, const char *value);
 void json_number(struct json *json, const char *key, uint64_t value);
 void json_bool(struct json *json, const char *key, bool value);
+/* A number that is already text. */
+void json_raw(struct json *json, const char *key, const char *number);
 /* As text, "0x401000": not every reader has integers of 64 bits. */
 void json_address(struct json *json, const char *key, uint64_t value);
 
