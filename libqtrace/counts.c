@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "qtrace/reader.h"
+#include "scan.h"
 
 /* How the counts of an instruction's accesses are told. */
 enum { ALL_LOADS, ALL_STORES, BOTH, KINDS };
@@ -232,14 +232,12 @@ static int add_row(struct qtrace_counts *c, uint32_t block, uint32_t started, ui
 int qtrace_counts_add(struct qtrace_counts *counts, const struct qtrace_batch *batch,
                       struct qtrace_reader *reader)
 {
-    const struct qtrace_translation *t;
     uint32_t row, number, foreign = 0;
     int ret = add_accesses(counts, batch, QT_COUNTS_CARRIED, 0, batch->access_begin, &foreign);
 
     for (row = 0; ret == QTRACE_OK && row < batch->n_blocks; row++) {
-        t = qtrace_reader_translation(reader, batch->block[row]);
         ret = add_row(counts, batch->block[row], batch->started[row],
-                      t == NULL ? 0 : t->n_insns, &number);
+                      qt_length(&reader->dictionary.lengths, batch->block[row]), &number);
         if (ret == QTRACE_OK) {
             ret = add_accesses(counts, batch, number,
                                row == 0 ? batch->access_begin : batch->access_end[row - 1],

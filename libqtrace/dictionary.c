@@ -52,9 +52,9 @@ struct qt_arena_chunk {
     max_align_t data[];
 };
 
-static void *arena_get(struct qt_arena_chunk **arena, size_t size)
+static void *arena_get(struct qt_dictionary *d, size_t size)
 {
-    struct qt_arena_chunk *chunk = *arena;
+    struct qt_arena_chunk *chunk = d->arena;
     size_t room;
     void *p;
 
@@ -65,8 +65,9 @@ static void *arena_get(struct qt_arena_chunk **arena, size_t size)
         if (chunk == NULL) {
             return NULL;
         }
-        *chunk = (struct qt_arena_chunk){.next = *arena, .size = room};
-        *arena = chunk;
+        *chunk = (struct qt_arena_chunk){.next = d->arena, .size = room};
+        d->arena = chunk;
+        d->used += room;
     }
     p = (char *)chunk->data + chunk->used;
     chunk->used += size;
@@ -86,16 +87,23 @@ static void arena_finish(struct qt_arena_chunk **arena)
 
 /* ---- lookup ---- */
 
-void qt_dictionary_finish(struct qt_dictionary *dictionary)
+void qt_dictionary_forget(struct qt_dictionary *dictionary)
 {
     size_t i;
 
     for (i = 0; i < dictionary->n_pages; i++) {
         free(dictionary->page[i]);
+        dictionary->page[i] = NULL;
     }
+    arena_finish(&dictionary->arena);
+    dictionary->used = 0;
+}
+
+void qt_dictionary_finish(struct qt_dictionary *dictionary)
+{
+    qt_dictionary_forget(dictionary);
     free(dictionary->page);
     qt_lengths_finish(&dictionary->lengths);
-    arena_finish(&dictionary->arena);
     *dictionary = (struct qt_dictionary){0};
 }
 
@@ -124,13 +132,23 @@ bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, u
     return true;
 }
 
+static int set_length(struct qt_dictionary *d, uint32_t id, uint32_t n_insns)
+{
+    uint32_t length = qt_length(&d->lengths, id);
+
+    if (length != 0) {
+        return length == n_insns ? QTRACE_OK : QTRACE_E_DAMAGED; /* the index says otherwise */
+    }
+    return qt_lengths_set(&d->lengths, id, (uint16_t)n_insns);
+}
+
 static int insert(struct qt_dictionary *d, const struct qtrace_translation *t)
 {
     size_t page = t->id / QT_LENGTH_PAGE;
-    uint32_t length = qt_length(&d->lengths, t->id);
+    int ret = set_length(d, t->id, t->n_insns);
 
-    if (length != 0 && length != t->n_insns) {
-        return QTRACE_E_DAMAGED; /* the index says something else */
+    if (ret < 0) {
+        return ret;
     }
     if (qt_grow((void **)&d->page, &d->n_pages, page + 1, sizeof(*d->page)) < 0) {
         return QTRACE_E_NOMEM;
@@ -140,14 +158,9 @@ static int insert(struct qt_dictionary *d, const struct qtrace_translation *t)
         if (d->page[page] == NULL) {
             return QTRACE_E_NOMEM;
         }
-    }
-    if (qt_lengths_set(&d->lengths, t->id, (uint16_t)t->n_insns) < 0) {
-        return QTRACE_E_NOMEM;
+        d->used += QT_LENGTH_PAGE * sizeof(*d->page[page]);
     }
     d->page[page][t->id % QT_LENGTH_PAGE] = *t;
-    if (t->id >= d->end) {
-        d->end = t->id + 1ull;
-    }
     return QTRACE_OK;
 }
 
@@ -203,7 +216,7 @@ static bool find_columns(struct loader *l, struct qt_cursor c)
 static char *copy(struct qt_dictionary *d, struct qt_cursor bytes)
 {
     size_t n = qt_cursor_left(&bytes);
-    char *p = arena_get(&d->arena, n + 1);
+    char *p = arena_get(d, n + 1);
 
     if (p != NULL) {
         if (n > 0) {
@@ -328,6 +341,7 @@ static int load_same(struct loader *l, uint32_t id, uint32_t distance)
 {
     const struct qtrace_translation *first;
     struct qtrace_translation t;
+    uint32_t length;
 
     if (distance > id || l->n_insns == QT_DEFINITIONS_INSNS) {
         return QTRACE_E_DAMAGED;
@@ -335,9 +349,11 @@ static int load_same(struct loader *l, uint32_t id, uint32_t distance)
     l->n_insns++;
     first = qt_dictionary_get(l->d, id - distance);
     if (first == NULL) {
-        l->d->missing = id - distance + 1ull;
+        l->d->missing = id == l->d->wanted ? id - distance + 1ull : l->d->missing;
+        length = qt_length(&l->d->lengths, id - distance);
+        return length == 0 ? QTRACE_OK : set_length(l->d, id, length);
     }
-    if (first == NULL || qt_dictionary_get(l->d, id) != NULL) {
+    if (qt_dictionary_get(l->d, id) != NULL) {
         return QTRACE_OK;
     }
     t = *first;
@@ -362,7 +378,7 @@ static int load_contents(struct loader *l, uint32_t id)
     t.n_insns = (uint32_t)n;
     t.vaddr = l->end += qt_unzigzag64(vaddr);
     if (is_new) {
-        t.insn = insn = arena_get(&l->d->arena, t.n_insns * sizeof(*insn));
+        t.insn = insn = arena_get(l->d, t.n_insns * sizeof(*insn));
     }
     if (insn == NULL) {
         return QTRACE_E_NOMEM;

@@ -40,17 +40,22 @@ void qt_lengths_finish(struct qt_lengths *lengths);
 
 struct qt_arena_chunk;
 
-/* Deep copies of translations that never move. Zero it to begin with. */
+/* Deep copies of translations that do not move, and the lengths of all that were ever loaded.
+ * Zero it to begin with. */
 struct qt_dictionary {
     struct qt_lengths lengths;
     struct qtrace_translation **page; /* QT_LENGTH_PAGE entries each; insn NULL = undefined */
     size_t n_pages;
-    uint64_t end; /* all ids are below */
-    uint64_t missing; /* the last load repeats this id + 1, which is not there; 0 = none */
+    uint32_t wanted;  /* an id for which definitions are loaded */
+    uint64_t missing; /* 1 + what it repeats, if that is not there; else 0 */
     struct qt_arena_chunk *arena;
+    size_t used; /* bytes of what can be forgotten */
 };
 
 void qt_dictionary_finish(struct qt_dictionary *dictionary);
+
+/* Forget everything but the lengths. */
+void qt_dictionary_forget(struct qt_dictionary *dictionary);
 
 /* NULL = not defined. */
 const struct qtrace_translation *qt_dictionary_get(const struct qt_dictionary *dictionary,
@@ -60,8 +65,8 @@ const struct qtrace_translation *qt_dictionary_get(const struct qt_dictionary *d
 bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, uint64_t n);
 
 /* Load a Definitions message that must define first .. first + n - 1. What is defined already
- * is kept; what repeats a translation that is not there stays undefined. QTRACE_E_DAMAGED:
- * malformed. */
+ * is kept; what repeats a translation that is not there stays undefined, but has a length if
+ * that has one. QTRACE_E_DAMAGED: malformed. */
 int qt_dictionary_load(struct qt_dictionary *dictionary, const void *data, size_t size,
                        uint32_t first, uint64_t n);
 

@@ -230,6 +230,7 @@ static int load(struct qtrace_reader *r, size_t frame, uint32_t id, unsigned dep
     struct qt_reader_frame *f = &r->frame[frame];
     int ret = qt_indexed_frame(r, f, err);
 
+    r->dictionary.wanted = id;
     if (ret == QTRACE_OK) {
         ret = qt_scan_definitions(r, &f->frame, err);
     }
@@ -264,5 +265,8 @@ static int define(struct qtrace_reader *r, uint32_t id, unsigned depth, struct q
 
 int qt_indexed_define(struct qtrace_reader *reader, uint32_t id, struct qtrace_error *err)
 {
-    return reader->indexed ? define(reader, id, MAX_DEPTH, err) : QTRACE_OK;
+    if (reader->indexed || qt_length(&reader->dictionary.lengths, id) != 0) {
+        return define(reader, id, MAX_DEPTH, err);
+    }
+    return QTRACE_OK; /* the walk has looked for it */
 }

@@ -285,11 +285,33 @@ const struct qtrace_translation *qtrace_reader_translation(struct qtrace_reader 
                                                            uint32_t id)
 {
     const struct qtrace_translation *t = qt_dictionary_get(&reader->dictionary, id);
+    struct qtrace_error err;
+    int ret;
 
-    if (t == NULL && qt_indexed_define(reader, id, NULL) == QTRACE_OK) {
-        t = qt_dictionary_get(&reader->dictionary, id);
+    if (t != NULL) {
+        return t;
     }
-    return t;
+    if (reader->keep > 0 && reader->dictionary.used > reader->keep) {
+        qt_dictionary_forget(&reader->dictionary);
+    }
+    ret = qt_indexed_define(reader, id, &err);
+    if (ret < 0 && reader->failure.code == QTRACE_OK) {
+        reader->failure = err;
+    }
+    return qt_dictionary_get(&reader->dictionary, id);
+}
+
+void qtrace_reader_keep(struct qtrace_reader *reader, size_t bytes)
+{
+    reader->keep = bytes;
+}
+
+int qtrace_reader_failure(const struct qtrace_reader *reader, struct qtrace_error *err)
+{
+    if (err != NULL && reader->failure.code != QTRACE_OK) {
+        *err = reader->failure;
+    }
+    return reader->failure.code;
 }
 
 /* Does the frame hold the ordinal or something behind it? */

@@ -13,6 +13,7 @@
 
 #define SEARCH_WINDOW (1u << 20)
 #define FIRST_READ 4096 /* enough for most envelopes */
+#define KEPT (4u << 20)  /* of definitions, while nobody has asked for any */
 
 static int no_memory(struct qtrace_error *err)
 {
@@ -336,9 +337,6 @@ int qt_scan_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
                                 "definitions at offset %" PRIu64 " have an unknown encoding",
                                 f->offset);
     }
-    if (qt_dictionary_has(&r->dictionary, first, f->translations)) {
-        return read_stored(r, frame, 0, err);
-    }
     ret = qt_scan_column(r, frame, 0, err);
     if (ret < 0) {
         return ret;
@@ -351,13 +349,30 @@ int qt_scan_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
     return QTRACE_OK;
 }
 
+/* Have all of these been defined? */
+static bool are_defined(const struct qtrace_reader *r, uint64_t first, uint64_t n)
+{
+    uint64_t i;
+
+    for (i = 0; i < n && qt_length(&r->dictionary.lengths, (uint32_t)(first + i)) != 0; i++) {
+    }
+    return i == n;
+}
+
+/* Of definitions that are known already, the checksum has to be right. What many of them say is
+ * not kept: it is read again when it is asked for. */
 static int take_definitions(struct qtrace_reader *r, const struct qt_frame *frame,
                             struct qtrace_error *err)
 {
     struct qtrace_error local;
-    uint64_t end = frame->info.first_translation + frame->info.translations;
-    int ret = qt_scan_definitions(r, frame, &local);
+    uint64_t n = frame->info.translations, end = frame->info.first_translation + n;
+    int ret = are_defined(r, frame->info.first_translation, n)
+                  ? read_stored(r, frame, 0, &local)
+                  : qt_scan_definitions(r, frame, &local);
 
+    if (r->dictionary.used > KEPT) {
+        qt_dictionary_forget(&r->dictionary);
+    }
     if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
         if (err != NULL) {
             *err = local;
@@ -1100,7 +1115,7 @@ int qt_scan_finish(struct qtrace_reader *r)
         ret = open_end(r, &r->stream[i]);
     }
     if (ret == QTRACE_OK && !r->indexed &&
-        !qt_dictionary_has(&r->dictionary, 0, r->end->translations)) {
+        !are_defined(r, 0, r->end->translations)) {
         ret = note(r, r->end_offset, "definitions are missing");
     }
     if (r->end->translations > r->n_translations) {

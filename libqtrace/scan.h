@@ -76,6 +76,8 @@ struct qtrace_reader {
     size_t n_gaps, cap_gaps;
     struct qt_dictionary dictionary;
     uint64_t n_translations;
+    size_t keep; /* bytes of translations; 0 = all that were asked for */
+    struct qtrace_error failure; /* the first that a question could not return */
 
     unsigned select; /* QTRACE_SELECT_* */
     struct qt_frame_coder coder;

@@ -159,8 +159,14 @@ mutant "offsets in the index from the start of the frame before" index.c \
 mutant "a selection without partial executions" frame.c \
     's/^        \[QTRACE_COLUMN_STARTED\] = QTRACE_SELECT_BLOCKS,//' "$whole" frame.c
 mutant "definitions never read for an indexed frame" indexed.c \
-    's/return reader->indexed ? define(reader, id, MAX_DEPTH, err) : QTRACE_OK;/return QTRACE_OK;/' \
+    's/        return define(reader, id, MAX_DEPTH, err);/        return QTRACE_OK;/' \
     "$whole" indexed.c
+mutant "another original read than that of the wanted translation" dictionary.c \
+    's/id == l->d->wanted ? id - distance + 1ull : l->d->missing/id - distance + 1ull/' \
+    "roundtrip/forgotten*" dictionary.c
+mutant "lengths forgotten with the translations" dictionary.c \
+    's/^    dictionary->used = 0;/    qt_lengths_finish(\&dictionary->lengths);\n&/' \
+    "roundtrip/forgotten*" dictionary.c
 mutant "checksum of a column not looked at" reader.c \
     's/if (qt_crc32c(0, p, c->stored_size) != frame->crc\[i\])/if (false)/' "$flips" reader.c
 mutant "checksum of a message not looked at" envelope.c \

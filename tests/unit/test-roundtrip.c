@@ -48,6 +48,7 @@ static uint32_t below(uint32_t n)
 struct shape {
     uint32_t translations, batches, streams;
     uint32_t max_blocks, max_accesses, max_events;
+    uint32_t max_insns; /* of most translations; 0 = 6 */
     unsigned level;
     bool losses;
     bool tidy; /* every access has its block row */
@@ -375,14 +376,14 @@ static void write_trace(const char *path, const struct shape *shape, struct orig
     uint64_t seq = 0, time = 0;
     struct qtrace_writer *w;
     struct qtrace_error err = {0};
-    uint32_t i, s;
+    uint32_t i, s, max_insns = shape->max_insns > 0 ? shape->max_insns : 6;
 
     *o = (struct original){.n_streams = shape->streams};
     CHECK(qtrace_writer_open(&w, path, &options, &err) == 0, "%s", err.message);
     give_run(w);
     for (i = 0; i < shape->batches; i++) {
         do {
-            define(w, o, below(4) == 0 ? QTRACE_MAX_BLOCK_INSNS / 16 : 6);
+            define(w, o, below(4) == 0 ? QTRACE_MAX_BLOCK_INSNS / 16 : max_insns);
         } while (o->n_translations < shape->translations * (i + 1) / shape->batches);
         s = below(shape->streams);
         o->batch[i] = make_batch(shape, o, &next[s], &seq, &time);
@@ -725,6 +726,37 @@ Test(roundtrip, segments_of_the_index)
     }
     CHECK(n >= 3 && qtrace_reader_is_indexed(r));
     qtrace_reader_close(&r);
+    free_original(&o);
+    unlink(path);
+}
+
+/* Definitions that take more memory than the reader keeps, asked for in every order. */
+Test(roundtrip, forgotten_translations)
+{
+    static const size_t keep[] = {0, 1, 100000};
+    char *path = temporary();
+    static struct original o;
+    struct shape shape = {.translations = MAX_TRANSLATIONS - 10, .batches = 9, .streams = 1,
+                          .max_blocks = 2000, .max_accesses = 2000, .level = 1, .tidy = true,
+                          .max_insns = 100};
+    struct qtrace_reader *r;
+    size_t i, k;
+
+    state = 7;
+    write_trace(path, &shape, &o);
+    for (k = 0; k < sizeof(keep) / sizeof(keep[0]); k++) {
+        CHECK((k & 1 ? qtrace_reader_open_indexed : qtrace_reader_open)(&r, path, NULL) == 0);
+        qtrace_reader_keep(r, keep[k]);
+        compare_batches(r, &o);
+        for (i = 0; i < 2000; i++) {
+            uint32_t id = i < 500 ? o.n_translations - 1 - (uint32_t)i : below(o.n_translations);
+            CHECK(qtrace_reader_translation(r, id) != NULL, "%u is lost", id);
+            CHECK(same_translation(qtrace_reader_translation(r, id), &o.translation[id]));
+        }
+        CHECK(qtrace_reader_translation(r, o.n_translations) == NULL);
+        CHECK(qtrace_reader_failure(r, NULL) == QTRACE_OK && qtrace_reader_status(r) == 0);
+        qtrace_reader_close(&r);
+    }
     free_original(&o);
     unlink(path);
 }

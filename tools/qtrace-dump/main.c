@@ -36,7 +36,7 @@ static const char description[] =
 struct options {
     gboolean events, blocks, frames, summary, verify, recover, json, version;
     char *extract, *output, *memory, **files;
-    size_t limit; /* of memory; 0 = one that fits the file */
+    size_t limit; /* of memory; 0 = the default */
     gint64 from, count, vcpu;
 };
 
@@ -66,7 +66,7 @@ static GOptionContext *make_context(struct options *o)
         {"json", 'j', 0, G_OPTION_ARG_NONE, &o->json,
          "Print JSON: without a mode, and with --summary", NULL},
         {"memory", 0, 0, G_OPTION_ARG_STRING, &o->memory,
-         "Take no more memory than SIZE (64M and the size of FILE)", "SIZE"},
+         "Take no more memory than SIZE (default 64M)", "SIZE"},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &o->output, "Write to FILE", "FILE"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Print the version", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o->files, NULL, "FILE..."},
@@ -156,6 +156,8 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
         dump_error(dump, &err);
         return;
     }
+    /* the rest is for frames */
+    qtrace_reader_keep(dump->reader, (size_t)(dump->memory / 8));
     if (o->extract != NULL) {
         /* About these bytes only, whatever else is wrong with the file. */
         dump_extract(dump, extract);
@@ -179,6 +181,9 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
         dump_overview_json(dump);
     } else {
         dump_overview(dump);
+    }
+    if (!o->summary && qtrace_reader_failure(dump->reader, &err) != QTRACE_OK) {
+        dump_error(dump, &err);
     }
     dump_raise(dump, qtrace_reader_status(dump->reader));
     /* whoever asked for events or for messages needs to know all that is missing */

@@ -9,9 +9,8 @@
 #include "dump.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
-#define ALWAYS (64u << 20)
+#define DEFAULT_LIMIT (64u << 20)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* its shadow memory is beyond any limit */
@@ -22,14 +21,10 @@
 void memory_limit(struct dump *dump, uint64_t limit)
 {
     struct rlimit now;
-    struct stat st;
 
-    if (limit == 0) {
-        limit = ALWAYS + (stat(dump->path, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0);
-    }
-    dump->memory = limit;
+    dump->memory = limit > 0 ? limit : DEFAULT_LIMIT;
     if (!SANITIZED && getrlimit(RLIMIT_DATA, &now) == 0) {
-        now.rlim_cur = now.rlim_max < limit ? now.rlim_max : (rlim_t)limit;
+        now.rlim_cur = now.rlim_max < dump->memory ? now.rlim_max : (rlim_t)dump->memory;
         setrlimit(RLIMIT_DATA, &now);
     }
 }

@@ -122,10 +122,20 @@ QTRACE_API size_t qtrace_reader_n_frames(const struct qtrace_reader *reader);
 QTRACE_API const struct qtrace_frame_info *
 qtrace_reader_frame(const struct qtrace_reader *reader, size_t i);
 
-/* Ids are 0 .. n - 1. NULL = its definition is lost. (It may have to be read now.) */
+/* Ids are 0 .. n - 1. NULL = its definition is lost, or it could not be read now: see
+ * qtrace_reader_failure. Translations live until the reader is closed, unless
+ * qtrace_reader_keep says otherwise. */
 QTRACE_API size_t qtrace_reader_n_translations(const struct qtrace_reader *reader);
 QTRACE_API const struct qtrace_translation *
 qtrace_reader_translation(struct qtrace_reader *reader, uint32_t id);
+
+/* Keep about so many bytes of translations in memory, and read the others again when they are
+ * asked for. A translation then lives until the next call of qtrace_reader_translation only. */
+QTRACE_API void qtrace_reader_keep(struct qtrace_reader *reader, size_t bytes);
+
+/* 0, or the first error (memory, I/O) for which a translation could not be had. */
+QTRACE_API int qtrace_reader_failure(const struct qtrace_reader *reader,
+                                     struct qtrace_error *err);
 
 /* Ordinals that qtrace_reader_find understands. */
 enum qtrace_ordinal { QTRACE_BY_BLOCK, QTRACE_BY_INSN, QTRACE_BY_ACCESS, QTRACE_BY_TIME };
