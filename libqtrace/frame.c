@@ -397,7 +397,7 @@ uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select)
     for (i = 0; i < frame->info.n_columns; i++) {
         id = frame->info.column[i].id;
         need = id < QT_COLUMNS ? needed_for[id] : 0;
-        if (select == QTRACE_SELECT_ALL || (need != 0 && (select & need) == need)) {
+        if ((select & QTRACE_SELECT_ALL) == QTRACE_SELECT_ALL || (need != 0 && (select & need) == need)) {
             wanted |= 1u << i;
         }
     }

@@ -24,8 +24,9 @@ struct cursor {
     size_t n_frames, next_frame;
 
     struct qtrace_batch *batch; /* NULL: the next frame is not loaded yet */
+    uint32_t blocks, accesses;  /* rows of its frame, which the batch may not have */
     uint32_t block_row, access_row, event;
-    uint32_t top_block; /* the highest translation id of the batch */
+    uint64_t id_end; /* all translation ids of the batch's rows are below */
     uint64_t seq;       /* of the last event before the next piece */
     uint64_t key;       /* place of the next piece */
 
@@ -187,22 +188,22 @@ void qtrace_merge_close(struct qtrace_merge **merge)
 
 /* ---- cursors ---- */
 
-static uint32_t highest_block(const struct qtrace_batch *b)
+static uint64_t end_of_ids(const struct qtrace_batch *b)
 {
-    uint32_t top = 0;
+    uint64_t end = 0;
 
     for (uint32_t i = 0; i < b->n_blocks; i++) {
-        top = b->block[i] > top ? b->block[i] : top;
+        end = b->block[i] >= end ? b->block[i] + UINT64_C(1) : end;
     }
-    return top;
+    return end;
 }
 
 /* What the recorder counted as lost within a batch is told by its own event; only what is
  * missing on top of that is a gap. */
 static void expect_after(struct cursor *c, const struct qtrace_batch *b)
 {
-    c->next_block = b->first_block + b->n_blocks;
-    c->next_access = b->first_access + b->n_accesses;
+    c->next_block = b->first_block + c->blocks;
+    c->next_access = b->first_access + c->accesses;
     c->next_event = b->first_event + b->n_events;
     for (uint32_t i = 0; i < b->n_events; i++) {
         if (b->event[i].kind == QTRACE_EVENT_LOST) {
@@ -216,6 +217,8 @@ static void expect_after(struct cursor *c, const struct qtrace_batch *b)
 /* Load the next frame that can be read. QTRACE_END: there is none. */
 static int load(struct qtrace_merge *m, struct cursor *c, struct qtrace_error *err)
 {
+    const struct qtrace_frame_info *f;
+
     while (c->next_frame < c->n_frames) {
         struct qtrace_batch *b = NULL;
         int code = qtrace_reader_read(m->reader, c->frame[c->next_frame++], &b, err);
@@ -231,11 +234,14 @@ static int load(struct qtrace_merge *m, struct cursor *c, struct qtrace_error *e
             b->first_event != c->next_event) {
             c->missing = true;
         }
+        f = qtrace_reader_frame(m->reader, c->frame[c->next_frame - 1]);
+        c->blocks = (uint32_t)f->blocks;
+        c->accesses = (uint32_t)f->accesses;
         expect_after(c, b);
         c->batch = b;
         c->vcpu = b->vcpu;
         c->block_row = c->access_row = c->event = 0;
-        c->top_block = m->n_cursors > 1 ? highest_block(b) : 0;
+        c->id_end = m->n_cursors > 1 ? end_of_ids(b) : 0;
         c->seq = b->first_seq;
         return QTRACE_OK;
     }
@@ -247,8 +253,8 @@ static void rows_end(const struct cursor *c, uint32_t *blocks, uint32_t *accesse
 {
     const struct qtrace_batch *b = c->batch;
 
-    *blocks = b->n_blocks;
-    *accesses = b->n_accesses;
+    *blocks = c->blocks;
+    *accesses = c->accesses;
     if (c->event < b->n_events) {
         *blocks = b->event[c->event].block_row;
         *accesses = b->event[c->event].access_row;
@@ -287,6 +293,17 @@ static int settle(struct qtrace_merge *m, struct cursor *c, struct qtrace_error 
 
 /* ---- translations ---- */
 
+/* The row's own accesses begin here, as far as the batch tells. */
+static uint32_t access_begin(const struct cursor *c, uint32_t row)
+{
+    const struct qtrace_batch *b = c->batch;
+
+    if (b->n_accesses < c->accesses) {
+        return c->access_row;
+    }
+    return row > 0 ? b->access_end[row - 1] : b->access_begin;
+}
+
 /* The first row from c->block_row on, and before end, that runs a block not yet translated. */
 static uint32_t first_untranslated(const struct qtrace_merge *m, const struct cursor *c,
                                    uint32_t end)
@@ -294,7 +311,7 @@ static uint32_t first_untranslated(const struct qtrace_merge *m, const struct cu
     const struct qtrace_batch *b = c->batch;
 
     /* In a single stream everything is in place by itself. */
-    if (m->n_cursors == 1 || c->top_block < m->next_translation) {
+    if (m->n_cursors == 1 || c->id_end <= m->next_translation) {
         return end;
     }
     for (uint32_t i = c->block_row; i < end; i++) {
@@ -316,10 +333,10 @@ static bool must_wait(const struct qtrace_merge *m, const struct cursor *c, uint
         uint32_t blocks, accesses;
 
         rows_end(c, &blocks, &accesses);
-        if (c->block_row < blocks && c->batch->block[c->block_row] >= m->next_translation) {
+        if (c->block_row < blocks && c->id_end > m->next_translation &&
+            c->batch->block[c->block_row] >= m->next_translation) {
             *id = c->batch->block[c->block_row];
-            return c->access_row >= (c->block_row > 0 ? c->batch->access_end[c->block_row - 1]
-                                                      : c->batch->access_begin);
+            return c->access_row >= access_begin(c, c->block_row);
         }
         return false;
     }
@@ -372,7 +389,7 @@ static void take_rows(struct qtrace_merge *m, struct cursor *c, struct qtrace_it
     if (split < blocks) {
         /* Accesses that are left of the block before come first, without any block row. */
         blocks = split;
-        accesses = split > 0 ? c->batch->access_end[split - 1] : c->batch->access_begin;
+        accesses = access_begin(c, split);
         accesses = accesses < c->access_row ? c->access_row : accesses;
     }
     item->kind = QTRACE_ITEM_RUN;
@@ -408,6 +425,7 @@ static void take(struct qtrace_merge *m, struct cursor *c, struct qtrace_item *i
         return;
     }
     item->batch = c->batch;
+    item->frame = c->frame[c->next_frame - 1];
     if (rows_are_next(c)) {
         take_rows(m, c, item);
     } else {

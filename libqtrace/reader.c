@@ -419,11 +419,28 @@ static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame, u
     return ret;
 }
 
+static int check_others(struct qtrace_reader *r, const struct qt_frame *frame, uint32_t wanted,
+                        struct qtrace_error *err)
+{
+    int ret = QTRACE_OK;
+
+    for (unsigned i = 0; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
+        if (!(wanted >> i & 1)) {
+            ret = qt_scan_stored(r, frame, i, err);
+        }
+    }
+    return ret;
+}
+
 static int read_frame(struct qtrace_reader *r, const struct qt_frame *frame,
                       struct qtrace_batch **batch, struct qtrace_error *err)
 {
-    int ret = read_columns(r, frame, qt_frame_columns(frame, r->select), err);
+    uint32_t wanted = qt_frame_columns(frame, r->select);
+    int ret = r->select & QTRACE_SELECT_CHECK ? check_others(r, frame, wanted, err) : QTRACE_OK;
 
+    if (ret == QTRACE_OK) {
+        ret = read_columns(r, frame, wanted, err);
+    }
     r->coder.predictor.undefined = UINT32_MAX;
     return ret == QTRACE_OK ? qt_frame_decode(&r->coder, frame, r->select, r->stored.data,
                                               &r->dictionary.lengths, batch, err)

@@ -275,8 +275,8 @@ static int resync(struct qtrace_reader *r, uint64_t from, bool any_nonce, uint64
 
 /* ---- columns ---- */
 
-static int read_stored(struct qtrace_reader *r, const struct qt_frame *frame, unsigned i,
-                       struct qtrace_error *err)
+int qt_scan_stored(struct qtrace_reader *r, const struct qt_frame *frame, unsigned i,
+                   struct qtrace_error *err)
 {
     const struct qtrace_column_info *c = &frame->info.column[i];
     int ret;
@@ -298,7 +298,7 @@ int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, u
                    struct qtrace_error *err)
 {
     const struct qtrace_column_info *c = &frame->info.column[i];
-    int ret = read_stored(reader, frame, i, err);
+    int ret = qt_scan_stored(reader, frame, i, err);
 
     if (ret < 0) {
         return ret;
@@ -367,7 +367,7 @@ static int take_definitions(struct qtrace_reader *r, const struct qt_frame *fram
     struct qtrace_error local;
     uint64_t n = frame->info.translations, end = frame->info.first_translation + n;
     int ret = are_defined(r, frame->info.first_translation, n)
-                  ? read_stored(r, frame, 0, &local)
+                  ? qt_scan_stored(r, frame, 0, &local)
                   : qt_scan_definitions(r, frame, &local);
 
     if (r->dictionary.used > KEPT) {
@@ -462,7 +462,7 @@ static int take_index(struct qtrace_reader *r, const struct qt_frame *frame, siz
     int ret = qt_scan_segment(r, frame, err);
 
     for (i = 1; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
-        ret = read_stored(r, frame, i, err);
+        ret = qt_scan_stored(r, frame, i, err);
     }
     if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
         return ret;
@@ -805,7 +805,7 @@ static int check_columns(struct qtrace_reader *r, const struct qt_frame *frame,
     int ret = QTRACE_OK;
 
     for (i = 0; ret == QTRACE_OK && i < frame->info.n_columns; i++) {
-        ret = read_stored(r, frame, i, err);
+        ret = qt_scan_stored(r, frame, i, err);
         spend(r, frame->info.column[i].stored_size);
     }
     return ret;

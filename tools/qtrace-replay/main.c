@@ -69,7 +69,7 @@ static void progress_start(void)
 
 static void progress_item(const struct qtrace_item *item)
 {
-    if (!progress.wanted || item->kind != QTRACE_ITEM_RUN) {
+    if (item->kind != QTRACE_ITEM_RUN) {
         return;
     }
     progress.done += item->block_end - item->block_begin;
@@ -149,20 +149,10 @@ static int report_health(const char *path)
 
 static int replay(void)
 {
-    struct qtrace_merge *merge = NULL;
     struct qtrace_error err = { 0 };
-    struct qtrace_item item;
-    int code = qtrace_merge_open(&merge, host.reader, &err);
+    int code = host_drive(progress.wanted ? progress_item : NULL, &err);
 
-    while (code == QTRACE_OK && host_output_failure() == 0) {
-        code = qtrace_merge_next(merge, &item, &err);
-        if (code == QTRACE_OK) {
-            host_item(&item);
-            progress_item(&item);
-        }
-    }
     progress_end();
-    qtrace_merge_close(&merge);
     if (code < 0) {
         host_message("%s", err.message);
         return EXIT_FAILED;

@@ -5,6 +5,9 @@
  * taken whole; pieces of different streams follow each other by sequence. A translation comes
  * before any execution of its block, and translations come in the order of their ids.
  *
+ * With less than all columns (qtrace_reader_select) the items are the same, but for what needs
+ * the rows: which of several streams waits for a translation of another.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef QTRACE_MERGE_H
@@ -24,6 +27,7 @@ struct qtrace_item {
     enum qtrace_item_kind kind;
     const struct qtrace_batch *batch; /* borrowed until the next call; NULL for a gap */
     uint32_t stream, vcpu;
+    size_t frame; /* that the batch was read from */
     uint32_t block_begin, block_end;   /* RUN: block rows */
     uint32_t access_begin, access_end; /* RUN: access rows; those before the first block row's
                                           own belong to the block that ran before in this

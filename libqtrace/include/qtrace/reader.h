@@ -154,6 +154,9 @@ enum qtrace_select {
     QTRACE_SELECT_ADDRESSES = 4 | QTRACE_SELECT_ACCESSES,
     QTRACE_SELECT_EVENTS = 8,
     QTRACE_SELECT_ALL = 15,
+    /* Check the sums of the other columns all the same: then the frames that can be read do not
+     * depend on what is selected. */
+    QTRACE_SELECT_CHECK = 0x80,
 };
 QTRACE_API void qtrace_reader_select(struct qtrace_reader *reader, unsigned select);
 

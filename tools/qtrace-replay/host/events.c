@@ -155,6 +155,7 @@ void host_vcpu_event(enum host_event event, unsigned vcpu)
 {
     GPtrArray *list = host_listeners(event);
 
+    host_before_callbacks();
     for (guint i = 0; i < list->len; i++) {
         host.current = list->pdata[i];
         call_vcpu(host.current, event, vcpu);
@@ -219,6 +220,9 @@ static void call_event(enum host_event event, unsigned vcpu, const uint64_t *arg
 {
     GPtrArray *list = host_listeners(event);
 
+    if (list->len > 0) {
+        host_before_callbacks();
+    }
     for (guint i = 0; i < list->len; i++) {
         struct host_plugin *p = host.current = list->pdata[i];
         if (event == HOST_SYSCALL) {

@@ -270,6 +270,9 @@ static void run_leftovers(struct stream *s, const struct qtrace_item *item)
     uint32_t own = i > 0 ? b->access_end[i - 1] : b->access_begin;
     uint32_t end = MIN(own, item->access_end);
 
+    if (b->n_accesses == 0) {
+        return; /* nobody wants to know of any */
+    }
     if (s->open && s->last.epoch == host.epoch) {
         run_accesses(&s->last, b, item->access_begin, end, item->vcpu);
     } else {
@@ -282,7 +285,7 @@ static void run_leftovers(struct stream *s, const struct qtrace_item *item)
     }
 }
 
-static void run_rows(const struct qtrace_item *item)
+void host_run_rows(const struct qtrace_item *item)
 {
     const struct qtrace_batch *b = item->batch;
     struct stream *s = stream_state(item->stream);
@@ -317,21 +320,39 @@ static void begin_stream(const struct qtrace_item *item)
 
 /* An event that plugins see may stand within a block: what comes before it are the instructions
  * up to the next access of the block's own, or all, if none follows. */
-static void close_before(const struct qtrace_item *item)
+void host_close_before(const struct qtrace_item *item, const struct qtrace_batch *batch)
 {
     struct stream *s = stream_state(item->stream);
     uint32_t row = item->event->access_row;
 
     if (s->open && item->event->kind != QTRACE_EVENT_SYNC &&
-        (row >= item->batch->n_accesses ||
-         (item->batch->flags[row] & QTRACE_ACCESS_FOREIGN) != 0)) {
+        (row >= batch->n_accesses || (batch->flags[row] & QTRACE_ACCESS_FOREIGN) != 0)) {
         close_block(s, item->vcpu);
     }
 }
 
+/* The next rows of a stream have been counted in another way. */
+void host_stream_skip(uint32_t stream, unsigned vcpu)
+{
+    close_block(stream_state(stream), vcpu);
+    stream_state(stream)->last.block = NULL;
+}
+
+bool host_stream_knows_last(uint32_t stream)
+{
+    return stream_state(stream)->last.block != NULL;
+}
+
+void host_stream_resume(uint32_t stream, uint32_t block)
+{
+    struct stream *s = stream_state(stream);
+
+    s->last = (struct place){ .block = block_of(block), .epoch = host.epoch };
+}
+
 static void run_event(const struct qtrace_item *item)
 {
-    close_before(item);
+    host_close_before(item, item->batch);
     switch (item->event->kind) {
     case QTRACE_EVENT_VCPU_INIT:
         stream_state(item->stream)->begun = true;
@@ -352,17 +373,23 @@ void host_item(const struct qtrace_item *item)
     switch (item->kind) {
     case QTRACE_ITEM_RUN:
         begin_stream(item);
-        run_rows(item);
+        if (host_needs_rows()) {
+            host_run_rows(item);
+        } else {
+            host_pending_rows(item);
+        }
         break;
     case QTRACE_ITEM_EVENT:
+        host_pending_event(item);
         run_event(item);
         break;
     case QTRACE_ITEM_GAP:
-        close_block(stream_state(item->stream), item->vcpu);
-        stream_state(item->stream)->last.block = NULL;
+        host_stream_skip(item->stream, item->vcpu);
+        host.needs |= HOST_NEEDS_ORDER; /* blocks may run that no event has told of */
         break;
     }
     if (host.changes_pending) {
         host_apply_changes();
     }
+    host_pending_event(NULL);
 }

@@ -38,6 +38,14 @@ enum host_event {
     HOST_N_EVENTS,
 };
 
+/* What has to be known of the rows of the trace, by what plugins have registered. */
+enum host_needs {
+    HOST_NEEDS_ORDER = 1,     /* rows one by one, in their places */
+    HOST_NEEDS_ACCESSES = 2,  /* accesses, too, if one by one */
+    HOST_NEEDS_ADDRESSES = 4, /* and their addresses */
+    HOST_NEEDS_AT_ONCE = 8,   /* plugins look at counts without asking */
+};
+
 struct host_callback {
     void *func; /* NULL = not registered */
     void *userdata;
@@ -128,6 +136,10 @@ struct host {
     struct qtrace_reader *reader;
     const struct qtrace_run *run;
 
+    unsigned needs;  /* HOST_NEEDS_*; grows */
+    unsigned select; /* QTRACE_SELECT_* of what the reader gives now */
+    struct qtrace_error failure; /* the first of reading in between; code 0 = none */
+
     GPtrArray *plugin; /* struct host_plugin, in order of loading */
     struct host_plugin *current; /* whose code is running */
     bool changes_pending;        /* some plugin wants reset or uninstall */
@@ -142,6 +154,11 @@ struct host {
 };
 
 extern struct host host;
+
+static inline bool host_needs_rows(void)
+{
+    return (host.select & QTRACE_SELECT_BLOCKS) != 0;
+}
 
 /* output.c: everything that plugins print. Both return 0 or an errno. */
 int host_output_open(const char *path);
@@ -175,8 +192,22 @@ void host_dispatch(const struct qtrace_event *event, unsigned vcpu);
 struct host_block *host_announce(uint32_t id);
 void host_add_op(struct host_block *block, const struct host_op *op);
 
-/* execute.c: drive everything from the items of a merge, in order. */
+/* drive.c: the whole trace. Calls progress, if it is not NULL, for what is done. 0 or an error. */
+int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_error *err);
+
+/* execute.c: what the items of a merge mean, in order. */
 void host_item(const struct qtrace_item *item);
+void host_run_rows(const struct qtrace_item *item);
+void host_close_before(const struct qtrace_item *event, const struct qtrace_batch *batch);
+void host_stream_skip(uint32_t stream, unsigned vcpu);
+bool host_stream_knows_last(uint32_t stream);
+void host_stream_resume(uint32_t stream, uint32_t block);
+
+/* pending.c: rows that have happened and are not counted yet. */
+void host_pending_rows(const struct qtrace_item *item);
+void host_pending_event(const struct qtrace_item *item); /* its callbacks run now; NULL = no more */
+void host_catch_up(bool at_end); /* count them, before somebody looks */
+void host_before_callbacks(void); /* the same, if plugins may look without asking */
 
 /* scoreboard.c */
 void host_vcpu_seen(unsigned vcpu);

@@ -53,14 +53,16 @@ struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size)
 
 void qemu_plugin_scoreboard_free(struct qemu_plugin_scoreboard *score)
 {
+    host_catch_up(false);
     score->prev->next = score->next;
     score->next->prev = score->prev;
     g_free(score->data);
     g_free(score);
 }
 
-void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int vcpu_index)
+static char *element_of(struct qemu_plugin_scoreboard *score, unsigned vcpu_index)
 {
+    host_catch_up(false);
     if (vcpu_index >= host.n_vcpus) {
         host_message("a plugin asked for the scoreboard entry of vCPU %u, of which there is no "
                      "trace", vcpu_index);
@@ -69,11 +71,16 @@ void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned
     return score->data + vcpu_index * score->element_size;
 }
 
+/* Who has the place may look again at any time. */
+void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int vcpu_index)
+{
+    host.needs |= HOST_NEEDS_AT_ONCE;
+    return element_of(score, vcpu_index);
+}
+
 static uint64_t *checked_entry(qemu_plugin_u64 entry, unsigned vcpu)
 {
-    char *element = qemu_plugin_scoreboard_find(entry.score, vcpu);
-
-    return (uint64_t *)(void *)(element + entry.offset);
+    return (uint64_t *)(void *)(element_of(entry.score, vcpu) + entry.offset);
 }
 
 void qemu_plugin_u64_add(qemu_plugin_u64 entry, unsigned int vcpu_index, uint64_t added)
@@ -95,6 +102,7 @@ uint64_t qemu_plugin_u64_sum(qemu_plugin_u64 entry)
 {
     uint64_t sum = 0;
 
+    host_catch_up(false);
     for (unsigned i = 0; i < host.n_vcpus; i++) {
         sum += *host_entry(entry.score, entry.offset, i);
     }

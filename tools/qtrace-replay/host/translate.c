@@ -12,6 +12,15 @@ static bool is_inline(const struct host_op *op)
     return op->kind != HOST_OP_CALL && op->kind != HOST_OP_CALL_IF;
 }
 
+static unsigned needs_of(const struct host_op *op)
+{
+    bool adds = op->kind == HOST_OP_ADD || op->kind == HOST_OP_ADD_RAW;
+
+    return (adds ? 0 : HOST_NEEDS_ORDER) | (op->rw != 0 ? HOST_NEEDS_ACCESSES : 0) |
+           (op->rw != 0 && op->kind == HOST_OP_CALL ? HOST_NEEDS_ADDRESSES : 0) |
+           (op->kind == HOST_OP_ADD_RAW ? HOST_NEEDS_AT_ONCE : 0);
+}
+
 void host_add_op(struct host_block *block, const struct host_op *op)
 {
     struct host_op copy = *op;
@@ -25,6 +34,7 @@ void host_add_op(struct host_block *block, const struct host_op *op)
         block->ops = g_array_new(FALSE, FALSE, sizeof(struct host_op));
     }
     g_array_append_val(block->ops, copy);
+    host.needs |= needs_of(op);
 }
 
 /* ---- compiling ---- */
@@ -187,6 +197,7 @@ struct host_block *host_announce(uint32_t id)
     if (tr == NULL) {
         return NULL;
     }
+    host_before_callbacks();
     if (id >= host.block->len) {
         g_ptr_array_set_size(host.block, (gint)id + 1);
     }
