@@ -504,7 +504,7 @@ int qt_columns_decode(struct qt_predictor *p, struct qt_batch *batch,
 {
     uint32_t i;
 
-    if (qt_predictor_begin(p, bytes->bits) < 0) {
+    if (bytes->select & QTRACE_SELECT_BLOCKS && qt_predictor_begin(p, bytes->bits) < 0) {
         *why = "out of memory";
         return QTRACE_E_NOMEM;
     }
