@@ -48,7 +48,11 @@ make other 3 20000 1
 
 frames "$tmp/packed"
 frames "$tmp/stored"
-try "$tmp/packed" "${long:+bits}${long:-bytes}" "$tmp/packed"
+flips=bytes
+if [[ -n $long ]]; then
+    flips=bits
+fi
+try "$tmp/packed" "$flips" "$tmp/packed"
 try "$tmp/packed" cuts "$tmp/packed"
 try "$tmp/packed" --count 4000 random "$tmp/packed"
 try "$tmp/stored" --count 4000 random "$tmp/stored"
