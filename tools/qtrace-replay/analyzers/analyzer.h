@@ -6,7 +6,8 @@
  * belong. The interface is compiled in the dialect of version 7; older ones get other callback
  * functions, which is all that differs for what is used here.
  *
- * Include it once, define analyzer_translate and analyzer_exit, and call analyzer_register.
+ * Include it once, define analyzer_translate and analyzer_exit, and call analyzer_register. Who
+ * defines ANALYZER_VCPU_INIT before gets the beginning of vCPUs too, in analyzer_vcpu_init.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,6 +15,7 @@
 #define ANALYZER_H
 
 #include <dlfcn.h>
+#include <glib.h>
 
 #define QEMU_PLUGIN_API_VERSION 7
 #define QEMU_PLUGIN_API_ALL
@@ -22,9 +24,12 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version;
 
-/* What the analyzer does with a block that is translated, and at the end. */
+/* What the analyzer does with a block that is translated, and at the end, which comes once. */
 static void analyzer_translate(struct qemu_plugin_tb *tb);
 static void analyzer_exit(void);
+#ifdef ANALYZER_VCPU_INIT
+static void analyzer_vcpu_init(unsigned int vcpu_index);
+#endif
 
 static bool analyzer_offered(const char *name)
 {
@@ -60,18 +65,52 @@ static void analyzer_translate_v7(struct qemu_plugin_tb *tb, void *userdata)
     analyzer_translate(tb);
 }
 
+/* Threads that end the guest at the same time call at the same time, and the first that returns
+ * ends the process: the others wait until everything is printed. */
+static void analyzer_exit_v7(void *userdata)
+{
+    static GMutex lock;
+    static bool done;
+
+    (void)userdata;
+    g_mutex_lock(&lock);
+    if (!done) {
+        analyzer_exit();
+    }
+    done = true;
+    g_mutex_unlock(&lock);
+}
+
 static void analyzer_exit_v1(qemu_plugin_id_t id, void *userdata)
 {
     (void)id;
-    (void)userdata;
-    analyzer_exit();
+    analyzer_exit_v7(userdata);
 }
 
-static void analyzer_exit_v7(void *userdata)
+#ifdef ANALYZER_VCPU_INIT
+static void analyzer_vcpu_init_v1(qemu_plugin_id_t id, unsigned int vcpu_index)
+{
+    (void)id;
+    analyzer_vcpu_init(vcpu_index);
+}
+
+static void analyzer_vcpu_init_v7(unsigned int vcpu_index, void *userdata)
 {
     (void)userdata;
-    analyzer_exit();
+    analyzer_vcpu_init(vcpu_index);
 }
+
+static void analyzer_register_vcpu_init(qemu_plugin_id_t id)
+{
+    if (qemu_plugin_version >= 7) {
+        qemu_plugin_register_vcpu_init_cb(id, analyzer_vcpu_init_v7, NULL);
+    } else {
+        void *init = (void *)analyzer_vcpu_init_v1;
+
+        qemu_plugin_register_vcpu_init_cb(id, (qemu_plugin_vcpu_event_cb_t)init, NULL);
+    }
+}
+#endif
 
 static void analyzer_register(qemu_plugin_id_t id)
 {
@@ -85,6 +124,9 @@ static void analyzer_register(qemu_plugin_id_t id)
                                               NULL);
         qemu_plugin_register_atexit_cb(id, (qemu_plugin_udata_cb_t)end, NULL);
     }
+#ifdef ANALYZER_VCPU_INIT
+    analyzer_register_vcpu_init(id);
+#endif
 }
 
 #endif

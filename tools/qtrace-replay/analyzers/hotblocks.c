@@ -2,9 +2,9 @@
  * hotblocks - the blocks that are executed most often
  *
  * Arguments: inline=on|off (default off): count by QEMU's inline operations; limit=N (default 20,
- * 0 = all); format=text|csv|json. Blocks with the same address and number of instructions are one, however often they
- * are translated. With inline=on and a QEMU before 8.2, threads that run at the same time can
- * lose counts: its inline operations are not atomic.
+ * 0 = all); format=text|csv|json. Blocks with the same address and number of instructions are
+ * one, however often they are translated. With inline=on and a QEMU before 8.2, threads that run
+ * at the same time can lose counts: its inline operations are not atomic.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
