@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest-path.h"
 #include "plugin.h"
 
 /* QEMU does not tell its version; it prints it, so the text is in the program:
@@ -97,30 +98,6 @@ void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info)
     run->disas = qt_plugin.options.disas;
 }
 
-/* The first word of user-mode QEMU's command line that is neither an option nor its value. */
-static const char *guest_from_command_line(const struct qtrace_run *run)
-{
-    static const char *const with_value[] = {"-g", "-L", "-s", "-cpu", "-E", "-U", "-0", "-r",
-                                             "-B", "-R", "-d", "-dfilter", "-D", "-p",
-                                             "-plugin", "-seed", "-tb-size", "-t"};
-    for (size_t i = 1; i < run->n_command_line; i++) {
-        const char *word = run->command_line[i];
-        if (word[0] != '-') {
-            return word;
-        }
-        if (word[1] == '-') {
-            word++;
-        }
-        for (size_t j = 0; j < G_N_ELEMENTS(with_value); j++) {
-            if (strcmp(word, with_value[j]) == 0) {
-                i++;
-                break;
-            }
-        }
-    }
-    return NULL;
-}
-
 void qt_facts_guest(struct qtrace_run *run)
 {
     if (run->system) {
@@ -130,7 +107,7 @@ void qt_facts_guest(struct qtrace_run *run)
         run->guest_path = qemu_plugin_path_to_binary();
     }
     if (!run->guest_path) {
-        run->guest_path = guest_from_command_line(run);
+        run->guest_path = qt_guest_path(run->command_line, run->n_command_line);
     }
     if (qemu_plugin_start_code && qemu_plugin_end_code && qemu_plugin_entry_code) {
         run->has_code = true;
