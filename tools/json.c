@@ -8,21 +8,29 @@
 #include <glib.h>
 #include <inttypes.h>
 
-static void put_string(FILE *out, const char *text)
+char *json_quoted(const char *text)
 {
     g_autofree char *valid = g_utf8_make_valid(text, -1);
+    GString *quoted = g_string_new("\"");
 
-    fputc('"', out);
     for (const char *p = valid; *p != '\0'; p++) {
         if (*p == '"' || *p == '\\') {
-            fprintf(out, "\\%c", *p);
+            g_string_append_printf(quoted, "\\%c", *p);
         } else if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-            fprintf(out, "\\u%04x", (unsigned)*p);
+            g_string_append_printf(quoted, "\\u%04x", (unsigned)*p);
         } else {
-            fputc(*p, out);
+            g_string_append_c(quoted, *p);
         }
     }
-    fputc('"', out);
+    g_string_append_c(quoted, '"');
+    return g_string_free(quoted, FALSE);
+}
+
+static void put_string(FILE *out, const char *text)
+{
+    g_autofree char *quoted = json_quoted(text);
+
+    fputs(quoted, out);
 }
 
 /* A value follows. */

@@ -31,4 +31,7 @@ void json_raw(struct json *json, const char *key, const char *number);
 /* As text, "0x401000": not every reader has integers of 64 bits. */
 void json_address(struct json *json, const char *key, uint64_t value);
 
+/* A string for who makes the lines himself; to be freed with g_free. */
+char *json_quoted(const char *text);
+
 #endif

@@ -24,7 +24,7 @@ struct page {
     uint64_t reads, writes;
 };
 
-/* Each vCPU counts by itself. The lock is for the end: a machine's vCPUs run on meanwhile. */
+/* Each vCPU counts by itself. */
 struct vcpu {
     int lock;
     GHashTable *pages;
@@ -46,19 +46,6 @@ static bool track_io;
 static int format = REPORT_TEXT;
 
 /* ---- counting ---- */
-
-/* Nobody else wants it before the end. */
-static void lock_vcpu(struct vcpu *v)
-{
-    while (__atomic_exchange_n(&v->lock, 1, __ATOMIC_ACQUIRE) != 0) {
-        g_thread_yield();
-    }
-}
-
-static void unlock_vcpu(struct vcpu *v)
-{
-    __atomic_store_n(&v->lock, 0, __ATOMIC_RELEASE);
-}
 
 static struct page *find_page(struct vcpu *v, uint64_t address)
 {
@@ -93,14 +80,14 @@ static void count_access(unsigned int vcpu_index, qemu_plugin_meminfo_t info, ui
         address = qemu_plugin_hwaddr_phys_addr(where);
     }
     struct vcpu *v = per_vcpu_get(vcpus, vcpu_index);
-    lock_vcpu(v);
+    per_vcpu_lock(&v->lock);
     struct page *page = find_page(v, address & ~(page_size - 1));
     if (qemu_plugin_mem_is_store(info)) {
         page->writes++;
     } else {
         page->reads++;
     }
-    unlock_vcpu(v);
+    per_vcpu_unlock(&v->lock);
 }
 
 static void analyzer_translate(struct qemu_plugin_tb *tb)
@@ -203,14 +190,14 @@ static GPtrArray *collect(void)
 
     for (unsigned i = 0; i < per_vcpu_end(vcpus); i++) {
         struct vcpu *v = per_vcpu_get(vcpus, i);
-        lock_vcpu(v);
+        per_vcpu_lock(&v->lock);
         if (v->pages != NULL) {
             g_hash_table_iter_init(&iter, v->pages);
             while (g_hash_table_iter_next(&iter, NULL, &p)) {
                 add_page(totals, p, i);
             }
         }
-        unlock_vcpu(v);
+        per_vcpu_unlock(&v->lock);
     }
     g_hash_table_iter_init(&iter, totals);
     while (g_hash_table_iter_next(&iter, NULL, &p)) {

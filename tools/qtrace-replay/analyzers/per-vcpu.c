@@ -5,8 +5,6 @@
  */
 #include "per-vcpu.h"
 
-#include <glib.h>
-
 /* Chunks never move. Together they have room for as many threads as Linux can have. */
 #define CHUNK 64
 #define N_CHUNKS 65536
