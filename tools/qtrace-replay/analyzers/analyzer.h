@@ -16,6 +16,7 @@
 
 #include <dlfcn.h>
 #include <glib.h>
+#include <string.h>
 
 #define QEMU_PLUGIN_API_VERSION 7
 #define QEMU_PLUGIN_API_ALL
@@ -51,6 +52,19 @@ __attribute__((constructor)) static void analyzer_choose_version(void)
     } else {
         qemu_plugin_version = 1;
     }
+}
+
+/* Copy the first bytes of an instruction, at most max. Returns how many. */
+static inline size_t analyzer_insn_bytes(const struct qemu_plugin_insn *insn, uint8_t *bytes,
+                                         size_t max)
+{
+    size_t size = MIN(qemu_plugin_insn_size(insn), max);
+
+    if (qemu_plugin_version >= 3) {
+        return qemu_plugin_insn_data(insn, bytes, size);
+    }
+    memcpy(bytes, (const void *)qemu_plugin_insn_data(insn, NULL, 0), size);
+    return size;
 }
 
 static void analyzer_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)

@@ -360,21 +360,10 @@ static bool names_register(const char *disas)
     return found;
 }
 
-static size_t insn_bytes(struct qemu_plugin_insn *insn, uint8_t *bytes)
-{
-    size_t size = MIN(qemu_plugin_insn_size(insn), MAX_INSN);
-
-    if (qemu_plugin_version >= 3) {
-        return qemu_plugin_insn_data(insn, bytes, size);
-    }
-    memcpy(bytes, (const void *)qemu_plugin_insn_data(insn, NULL, 0), size);
-    return size;
-}
-
 static char *opcode_text(struct qemu_plugin_insn *insn)
 {
     uint8_t bytes[MAX_INSN];
-    size_t n = insn_bytes(insn, bytes);
+    size_t n = analyzer_insn_bytes(insn, bytes, sizeof(bytes));
     GString *text = g_string_new(NULL);
 
     while (n > 1 && bytes[n - 1] == 0) {
