@@ -12,6 +12,10 @@
 #include "error.h"
 #include "event.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct qtrace_reader;
 
 /* Of one instruction of a block. */
@@ -52,5 +56,9 @@ QTRACE_API int qtrace_counts_add(struct qtrace_counts *counts, const struct qtra
 
 /* Are they the same? */
 QTRACE_API bool qtrace_counts_equal(struct qtrace_counts *a, struct qtrace_counts *b);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #if defined(__GNUC__)
 #define QTRACE_API __attribute__((visibility("default")))
 #define QTRACE_MUST_USE __attribute__((warn_unused_result))
@@ -55,5 +59,9 @@ QTRACE_API const char *qtrace_strerror(int code);
 /* Fill err (may be NULL) and return code. */
 QTRACE_API int qtrace_error_set(struct qtrace_error *err, int code, uint64_t offset,
                                 const char *fmt, ...) QTRACE_PRINTF(4, 5);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

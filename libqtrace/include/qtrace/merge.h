@@ -15,6 +15,10 @@
 
 #include "reader.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct qtrace_merge;
 
 enum qtrace_item_kind {
@@ -44,5 +48,9 @@ QTRACE_API void qtrace_merge_close(struct qtrace_merge **merge);
  * damage is no error but a gap, listed in the reader. */
 QTRACE_API int qtrace_merge_next(struct qtrace_merge *merge, struct qtrace_item *item,
                                  struct qtrace_error *err) QTRACE_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,6 +14,10 @@
 #include "error.h"
 #include "event.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct qtrace_reader;
 
 /* Columns of an event frame; see FORMAT.md. */
@@ -180,5 +184,9 @@ QTRACE_API int qtrace_reader_count(struct qtrace_reader *reader, size_t first, s
 QTRACE_API int qtrace_reader_extract(struct qtrace_reader *reader, uint64_t offset,
                                      void **data, size_t *size, const char **type,
                                      struct qtrace_error *err) QTRACE_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -13,6 +13,10 @@
 #include "error.h"
 #include "event.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct qtrace_writer;
 
 struct qtrace_writer_options {
@@ -56,5 +60,9 @@ QTRACE_API uint64_t qtrace_writer_size(const struct qtrace_writer *writer);
  * definitions, totals and index follow. It stays incomplete (what the recorder did last is not
  * there), but is whole in itself. QTRACE_END: it has an end, nothing was changed. */
 QTRACE_API int qtrace_recover(const char *path, struct qtrace_error *err) QTRACE_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

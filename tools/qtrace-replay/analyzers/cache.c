@@ -13,7 +13,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "analyzer.h"
+#include "qtrace/analyzer.h"
 #include "cachesim.h"
 #include "lock.h"
 #include "options.h"

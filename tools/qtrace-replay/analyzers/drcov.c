@@ -9,7 +9,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "analyzer.h"
+#include "qtrace/analyzer.h"
 #include "guest-path.h"
 #include "options.h"
 

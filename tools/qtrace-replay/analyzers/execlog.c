@@ -16,7 +16,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define ANALYZER_VCPU_INIT
-#include "analyzer.h"
+#include "qtrace/analyzer.h"
 #include "json.h"
 #include "options.h"
 #include "per-vcpu.h"

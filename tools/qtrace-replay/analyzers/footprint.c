@@ -11,7 +11,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "analyzer.h"
+#include "qtrace/analyzer.h"
 #include "linemap.h"
 #include "lock.h"
 #include "options.h"

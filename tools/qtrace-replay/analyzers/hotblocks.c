@@ -8,7 +8,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "analyzer.h"
+#include "qtrace/analyzer.h"
 #include "options.h"
 #include "report.h"
 

@@ -1,27 +1,26 @@
 /*
- * analyzer.h - one plugin binary for every QEMU and for qtrace-replay
+ * qtrace/analyzer.h - one plugin binary for every QEMU and for qtrace-replay
  *
  * QEMU reads qemu_plugin_version after it has loaded a plugin and accepts only its own range. So
  * a constructor looks at which calls the process offers and declares the version to which they
- * belong. The interface is compiled in the dialect of version 7; older ones get other callback
- * functions, which is all that differs for what is used here.
+ * belong. All calls are weak: one that the process lacks is NULL. The interface is compiled in
+ * the dialect of version 7; older ones get other callback functions, which is all that differs
+ * for what is used here.
  *
  * Include it once, define analyzer_translate and analyzer_exit, and call analyzer_register. Who
  * defines ANALYZER_VCPU_INIT before gets the beginning of vCPUs too, in analyzer_vcpu_init.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef ANALYZER_H
-#define ANALYZER_H
+#ifndef QTRACE_ANALYZER_H
+#define QTRACE_ANALYZER_H
 
-#include <dlfcn.h>
-#include <glib.h>
 #include <string.h>
 
 #define QEMU_PLUGIN_API_VERSION 7
 #define QEMU_PLUGIN_API_ALL
 #define QEMU_PLUGIN_API __attribute__((weak))
-#include "qtrace/qemu-plugin.h"
+#include "qemu-plugin.h"
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version;
 
@@ -32,22 +31,17 @@ static void analyzer_exit(void);
 static void analyzer_vcpu_init(unsigned int vcpu_index);
 #endif
 
-static bool analyzer_offered(const char *name)
-{
-    return dlsym(RTLD_DEFAULT, name) != NULL;
-}
-
 /* QEMU 10.2 offers discontinuities and is 5: they say nothing. Nothing tells 7 from 6, and no
  * release stopped at 6. */
 __attribute__((constructor)) static void analyzer_choose_version(void)
 {
-    if (analyzer_offered("qemu_plugin_set_pc")) {
+    if (qemu_plugin_set_pc != NULL) {
         qemu_plugin_version = 7;
-    } else if (analyzer_offered("qemu_plugin_translate_vaddr")) {
+    } else if (qemu_plugin_translate_vaddr != NULL) {
         qemu_plugin_version = 5;
-    } else if (analyzer_offered("qemu_plugin_read_memory_vaddr")) {
+    } else if (qemu_plugin_read_memory_vaddr != NULL) {
         qemu_plugin_version = 4;
-    } else if (analyzer_offered("qemu_plugin_scoreboard_new")) {
+    } else if (qemu_plugin_scoreboard_new != NULL) {
         qemu_plugin_version = 2;
     } else {
         qemu_plugin_version = 1;
