@@ -126,7 +126,9 @@ static void analyzer_register(qemu_plugin_id_t id)
         qemu_plugin_register_vcpu_tb_trans_cb(id, analyzer_translate_v7, NULL);
         qemu_plugin_register_atexit_cb(id, analyzer_exit_v7, NULL);
     } else {
-        void *translate = (void *)analyzer_translate_v1, *end = (void *)analyzer_exit_v1;
+        /* through void (*)(void), which can hold any function */
+        void (*translate)(void) = (void (*)(void))analyzer_translate_v1;
+        void (*end)(void) = (void (*)(void))analyzer_exit_v1;
 
         qemu_plugin_register_vcpu_tb_trans_cb(id, (qemu_plugin_vcpu_tb_trans_cb_t)translate,
                                               NULL);
