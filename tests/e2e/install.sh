@@ -128,6 +128,13 @@ check_status "and no other file of qtrace" 1 grep -F "$top/" "$tmp"/outside/*.d
 # shellcheck disable=SC2046
 check "a C++ program links" g++ -x c++ -std=c++17 -Wall -Wextra -Werror \
     -o "$tmp/outside/totals-c++" "$tmp/outside/totals.c" $(pkg-config --cflags --libs qtrace)
+grep -hE '^    cc .*pkg-config' "$top/docs/writing-analyzers.md" >"$tmp/commands"
+check "the manual has commands" test "$(wc -l <"$tmp/commands")" -eq 2
+while read -r command; do
+    rm -f "$tmp"/outside/{totals,libtraffic.so}
+    check "the manual: $command" bash -ec "cd '$tmp/outside' && $command"
+done <"$tmp/commands"
+check "make again" make -C "$tmp/outside"
 check "make install of an analyzer" make -C "$tmp/outside" install
 check "it is where pkg-config says" test -x \
     "$(pkg-config --variable=analyzersdir qtrace-analyzer)/libtraffic.so"
