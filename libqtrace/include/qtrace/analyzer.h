@@ -113,7 +113,7 @@ static void analyzer_register_vcpu_init(qemu_plugin_id_t id)
     if (qemu_plugin_version >= 7) {
         qemu_plugin_register_vcpu_init_cb(id, analyzer_vcpu_init_v7, NULL);
     } else {
-        void *init = (void *)analyzer_vcpu_init_v1;
+        void (*init)(void) = (void (*)(void))analyzer_vcpu_init_v1;
 
         qemu_plugin_register_vcpu_init_cb(id, (qemu_plugin_vcpu_event_cb_t)init, NULL);
     }
