@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "host/host.h"
+#include "pair.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,17 +39,19 @@ static const GOptionEntry entries[] = {
 
 static const char summary[] =
     "Run QEMU plugins on a trace: they print what they would have printed in the recorded run.\n"
-    "TRACE is a file, or - for standard input.";
+    "TRACE is a file, or - for standard input. The analyzer lockstep, alone, compares two traces.";
 
 static const char description[] =
     "Examples:\n"
     "  qtrace-replay --analyzer=hotblocks run.qtr\n"
     "  qtrace-replay --analyzer=hotblocks,inline=on,limit=5 --analyzer=execlog run.qtr\n"
     "  qtrace-replay -o log --analyzer=/usr/lib/qemu/plugins/libinsn.so run.qtr\n"
+    "  qtrace-replay --analyzer=lockstep good.qtr bad.qtr\n"
     "\n"
     "Exit status: 0 the trace is whole, 1 failure, 2 wrong usage, 3 the trace has no end (the\n"
     "recorder was killed), 4 it is damaged, 5 the recorder lost events, 6 it is refused. What is\n"
-    "there is replayed in any case. A plugin that calls exit() decides itself.\n";
+    "there is replayed in any case. Of two traces, the larger status. A plugin that calls exit()\n"
+    "decides itself.\n";
 
 /* ---- progress ---- */
 
@@ -175,32 +178,48 @@ static int open_status(int code)
     }
 }
 
-static void open_trace(const char *path)
+/* 0, or the status of the tool. */
+static int open_trace(struct qtrace_reader **reader, const char *path)
 {
     struct qtrace_error err = { 0 };
-    int code = qtrace_reader_open(&host.reader, path, &err);
+    int code = qtrace_reader_open(reader, path, &err);
 
     if (code != QTRACE_OK) {
         host_message("%s: %s", path, err.message);
-        exit(open_status(code));
+        return open_status(code);
     }
-    host.run = qtrace_reader_run(host.reader);
+    return 0;
+}
+
+static void init_host(struct qtrace_reader *reader)
+{
+    host.reader = reader;
+    host.run = qtrace_reader_run(reader);
     host.plugin = g_ptr_array_new();
     host.block = g_ptr_array_new();
     host.live = g_array_new(FALSE, TRUE, sizeof(bool));
 }
 
-static void open_output(const char *trace)
+static bool is_file(const char *path, const struct stat *file)
 {
-    struct stat in, out;
+    struct stat st;
+
+    return stat(path, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+static void open_output(void)
+{
+    struct stat out;
 
     if (option.output == NULL) {
         return;
     }
-    if (stat(option.output, &out) == 0 && stat(trace, &in) == 0 && in.st_dev == out.st_dev &&
-        in.st_ino == out.st_ino) {
-        host_message("%s is the trace itself", option.output);
-        exit(EXIT_USAGE);
+    bool exists = stat(option.output, &out) == 0;
+    for (size_t i = 0; exists && option.rest[i] != NULL; i++) {
+        if (is_file(option.rest[i], &out)) {
+            host_message("%s is the trace itself", option.output);
+            exit(EXIT_USAGE);
+        }
     }
     int error = host_output_open(option.output);
     if (error != 0) {
@@ -213,6 +232,24 @@ static void G_GNUC_NORETURN usage_error(const char *message)
 {
     host_message("%s (--help explains)", message);
     exit(EXIT_USAGE);
+}
+
+static void check_traces(void)
+{
+    char **trace = option.rest;
+
+    if (trace == NULL || trace[0] == NULL) {
+        usage_error("which trace? its path is missing");
+    }
+    if (trace[1] == NULL) {
+        return;
+    }
+    if (trace[2] != NULL || option.analyzer[1] != NULL || !pair_is_meant(option.analyzer[0])) {
+        usage_error("only one trace can be replayed, and two by --analyzer=lockstep alone");
+    }
+    if (strcmp(trace[0], "-") == 0 && strcmp(trace[1], "-") == 0) {
+        usage_error("only one of two traces can be the standard input");
+    }
 }
 
 static void parse_options(int argc, char **argv)
@@ -238,35 +275,66 @@ static void parse_options(int argc, char **argv)
     if (option.analyzer == NULL) {
         usage_error("which analyzer? --analyzer=NAME is missing");
     }
-    if (option.rest == NULL || option.rest[0] == NULL) {
-        usage_error("which trace? its path is missing");
+    check_traces();
+}
+
+/* Of two traces, both failures are told before the tool ends. */
+static void open_traces(struct qtrace_reader *reader[2])
+{
+    int status = 0;
+
+    for (int i = 0; i < 2 && option.rest[i] != NULL; i++) {
+        int failure = open_trace(&reader[i], option.rest[i]);
+        status = MAX(status, failure);
     }
-    if (option.rest[1] != NULL) {
-        usage_error("only one trace can be replayed");
+    if (status != 0) {
+        exit(status);
     }
 }
 
-int main(int argc, char **argv)
+/* With two traces: go on in two processes, each with one trace. The number of the one that this
+ * process has. */
+static int share_traces(struct qtrace_reader *reader[2])
 {
-    parse_options(argc, argv);
-    signal(SIGPIPE, SIG_IGN); /* a failed write is reported */
-    const char *path = option.rest[0];
-    open_trace(path);
-    open_output(path);
-    atexit(at_exit);
-    replaying = true;
+    if (reader[1] == NULL) {
+        return 0;
+    }
+    int own = pair_fork(option.analyzer[0], option.rest, &option.analyzer[0]);
+    qtrace_reader_close(&reader[1 - own]);
+    return own;
+}
+
+static void load_plugins(void)
+{
     for (size_t i = 0; option.analyzer[i] != NULL; i++) {
         if (!host_load(option.analyzer[i])) {
             replaying = false;
             exit(EXIT_FAILED);
         }
     }
-    progress_start();
+}
+
+int main(int argc, char **argv)
+{
+    struct qtrace_reader *reader[2] = { NULL, NULL };
+
+    parse_options(argc, argv);
+    signal(SIGPIPE, SIG_IGN); /* a failed write is reported */
+    open_traces(reader);
+    open_output();
+    int own = share_traces(reader);
+    init_host(reader[own]);
+    atexit(at_exit);
+    replaying = true;
+    load_plugins();
+    if (own == 0) {
+        progress_start();
+    }
     int status = replay();
     if (host_output_failure() == 0) {
         replaying = false;
         host_run_atexit();
     }
-    int health = report_health(path);
+    int health = report_health(option.rest[own]);
     leave(MAX(status, health));
 }

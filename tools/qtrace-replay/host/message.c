@@ -5,11 +5,13 @@
  */
 #include "host.h"
 
+/* In one piece: two replays can have the same stderr. */
 static void print(const char *fmt, va_list args)
 {
-    fputs("qtrace-replay: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    char *text = g_strdup_vprintf(fmt, args);
+
+    fprintf(stderr, "qtrace-replay: %s\n", text);
+    g_free(text);
 }
 
 void host_message(const char *fmt, ...)
