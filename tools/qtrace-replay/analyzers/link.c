@@ -222,13 +222,13 @@ int link_agree(struct link *link, int wanted, const char *target)
     put(link, &iov, 1);
     const void *answer = get(link, sizeof(theirs));
     if (answer == NULL) {
-        fprintf(stderr, "lockstep: the other run ended before it began\n");
+        fprintf(stderr, "lockstep: the other run is gone before it began, or is no such "
+                        "lockstep\n");
         return LINK_ANY;
     }
     memcpy(&theirs, answer, sizeof(theirs));
     if (memcmp(theirs.magic, ours.magic, sizeof(ours.magic)) != 0) {
-        fprintf(stderr, "lockstep: the other run speaks something else: both need the same "
-                        "lockstep\n");
+        fprintf(stderr, "lockstep: the other run is no such lockstep\n");
         return LINK_ANY;
     }
     if (memcmp(theirs.target, ours.target, sizeof(ours.target)) != 0) {

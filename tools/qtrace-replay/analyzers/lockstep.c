@@ -389,13 +389,13 @@ static void analyzer_exit(void)
     g_mutex_unlock(&lock);
 }
 
-/* The other run has to see the connection end with the parent. */
+/* The other run has to see the connection end with the parent. A child can have children. */
 static void in_child(void)
 {
-    forked = true;
-    if (!done) {
+    if (!forked && !done) {
         link_close(link_to);
     }
+    forked = true;
 }
 
 /* ---- the beginning ---- */
