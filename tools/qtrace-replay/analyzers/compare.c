@@ -10,6 +10,28 @@
 #define FIRST_REACH 64
 #define MIX UINT64_C(0x9e3779b97f4a7c15)
 
+static void free_divergence(gpointer p)
+{
+    struct divergence *d = p;
+
+    g_array_unref(d->context);
+    g_free(d);
+}
+
+static void free_lane(gpointer p)
+{
+    struct lane *l = p;
+
+    if (l == NULL) {
+        return;
+    }
+    for (int run = 0; run < N_RUNS; run++) {
+        g_array_unref(l->row[run]);
+    }
+    g_ptr_array_unref(l->divergence);
+    g_free(l);
+}
+
 struct comparison *comparison_new(size_t window, size_t context, bool all)
 {
     struct comparison *c = g_new0(struct comparison, 1);
@@ -18,10 +40,19 @@ struct comparison *comparison_new(size_t window, size_t context, bool all)
     c->context = context;
     c->all = all;
     for (int run = 0; run < N_RUNS; run++) {
-        c->code[run] = g_ptr_array_new();
+        c->code[run] = g_ptr_array_new_with_free_func(g_free);
     }
-    c->lane = g_ptr_array_new();
+    c->lane = g_ptr_array_new_with_free_func(free_lane);
     return c;
+}
+
+void comparison_free(struct comparison *c)
+{
+    for (int run = 0; run < N_RUNS; run++) {
+        g_ptr_array_unref(c->code[run]);
+    }
+    g_ptr_array_unref(c->lane);
+    g_free(c);
 }
 
 void comparison_define(struct comparison *c, int run, uint64_t pc, uint64_t insns,
@@ -44,7 +75,7 @@ static struct lane *lane_of(struct comparison *c, unsigned vcpu)
         struct lane *l = g_new0(struct lane, 1);
 
         l->vcpu = vcpu;
-        l->divergence = g_ptr_array_new();
+        l->divergence = g_ptr_array_new_with_free_func(free_divergence);
         for (int run = 0; run < N_RUNS; run++) {
             l->row[run] = g_array_new(FALSE, FALSE, sizeof(uint32_t));
         }

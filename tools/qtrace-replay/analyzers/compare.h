@@ -81,6 +81,7 @@ struct comparison {
 };
 
 struct comparison *comparison_new(size_t window, size_t context, bool all);
+void comparison_free(struct comparison *c);
 
 /* The run's next translation: numbers count from 0. The texts live as long as the comparison. */
 void comparison_define(struct comparison *c, int run, uint64_t pc, uint64_t insns,

@@ -164,7 +164,7 @@ static void send_block(const struct block_head *head, const char *symbol, const 
     g_byte_array_free(data, TRUE);
 }
 
-/* The number of the block. */
+/* The number of the block. A machine translates on after the end. */
 static uint32_t define_block(struct qemu_plugin_tb *tb)
 {
     struct block_head head = { qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb) };
@@ -177,9 +177,9 @@ static uint32_t define_block(struct qemu_plugin_tb *tb)
     g_free(text);
     g_mutex_lock(&lock);
     uint32_t number = n_blocks++;
-    if (comparison == NULL) {
+    if (!done && comparison == NULL) {
         send_block(&head, symbol, disas);
-    } else {
+    } else if (!done) {
         comparison_define(comparison, RUN_A, head.pc, head.insns,
                           g_string_chunk_insert_const(texts, symbol),
                           g_string_chunk_insert_const(texts, disas));
@@ -371,6 +371,8 @@ static void finish(void)
             take_message();
         }
         print_report();
+        comparison_free(comparison);
+        g_string_chunk_free(texts);
     }
     link_close(link_to);
 }
