@@ -148,6 +148,8 @@ run "b is damaged" 4 -a lockstep "$good" "$tmp/bad.qtr"
 run "a is cut, b damaged: the larger status" 4 -a lockstep "$tmp/x86_64-part.qtr" "$tmp/bad.qtr"
 run "different targets" 1 -a lockstep "$good" "$tmp/aarch64-1.qtr"
 run "an unknown argument" 1 -a lockstep,nonsense=1 "$good" "$good"
+run "more context than there can be" 1 -a lockstep,context=1001 "$good" "$good"
+run "a window that is too large" 1 -a lockstep,window=17M "$good" "$good"
 run "one trace alone" 1 -a lockstep "$good"
 run "three traces" 2 -a lockstep "$good" "$good" "$good"
 run "two analyzers" 2 -a lockstep -a hotblocks "$good" "$good"
@@ -295,9 +297,9 @@ live() {
     b=("$@")
     rm -f "$tmp"/{a,b}.{log,qtr}
     both live "$qemu" -d plugin -D "$tmp/a.log" -plugin "$plugin,sockpath=$sock$arguments" \
-        -plugin "$qtrace_plugin,out=$tmp/a.qtr" "${a[@]}" -- \
+        -plugin "$qtrace_plugin,out=$tmp/a.qtr,ring=1M" "${a[@]}" -- \
         "$qemu" -d plugin -D "$tmp/b.log" -plugin "$plugin,sockpath=$sock$arguments" \
-        -plugin "$qtrace_plugin,out=$tmp/b.qtr" "${b[@]}"
+        -plugin "$qtrace_plugin,out=$tmp/b.qtr,ring=1M" "${b[@]}"
 }
 
 # qemus NAME QEMU PLUGIN ARGUMENTS WANTED GUEST... -- GUEST...: QEMU's plugin
@@ -341,15 +343,15 @@ for version in 7.2 10.0; do
         else
             qemu=$QEMU10/qemu-$arch plugin=$PLUGINS100/liblockstep.so
         fi
-        mix=$GUESTS/$arch/mix
+        faults=$GUESTS/$arch/faults
         qemus "$name, QEMU's, identical" "$qemu" "$plugin" "" "No divergence" \
-            "$mix" 1 -- "$mix" 1
+            "$faults" 5 -- "$faults" 5
         qemus "$name, QEMU's, not verbose" "$qemu" "$plugin" "" "giving up" \
-            "$GUESTS/$arch/faults" 5 -- "$GUESTS/$arch/faults" 12
-        qemus "$name, QEMU's, another round" "$qemu" "$plugin" ",verbose=on" "giving up" \
-            "$mix" 1 -- "$mix" 2
+            "$faults" 5 -- "$faults" 12
+        qemus "$name, QEMU's, verbose" "$qemu" "$plugin" ",verbose=on" "giving up" \
+            "$faults" 5 -- "$faults" 12
         same_place "$name"
-        if [[ -r $plugin ]]; then
+        if [[ -r $plugin && $arch == x86_64 ]]; then
             # Either may notice first that a is shorter, by reading or by writing.
             both cut "$qtrace_replay" "--analyzer=$plugin,sockpath=$sock" \
                 "$tmp/$arch-part.qtr" -- \
@@ -358,7 +360,7 @@ for version in 7.2 10.0; do
             check "$name, QEMU's, a is cut: b notices" \
                 grep -q "read less\|problem reading\|problem writing" "$tmp/cut.2.out"
         fi
-        for guest in "mix 1:mix 2" "threads 4:threads 4" "churn 5:churn 6"; do
+        for guest in "mix 1:mix 2" "churn 5:churn 6"; do
             read -ra a <<<"$GUESTS/$arch/${guest%:*}"
             read -ra b <<<"$GUESTS/$arch/${guest#*:}"
             live "$name" "$qemu" "$ours" ",verbose=on" "${a[@]}" -- "${b[@]}"
@@ -368,6 +370,12 @@ for version in 7.2 10.0; do
         done
     done
 done
+
+# QEMU's takes a call for each block: a longer run once.
+mix=$GUESTS/x86_64/mix
+qemus "7.2 x86_64, QEMU's, another round" qemu-x86_64 "$PLUGINS72/liblockstep.so" ",verbose=on" \
+    "giving up" "$mix" 1 -- "$mix" 2
+same_place "7.2 x86_64, another round"
 
 # A guest's children run on, and are not compared.
 sh=("$BUSYBOX/aarch64/busybox" sh -c '(cat /dev/null | wc) | cat; echo end')

@@ -13,8 +13,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "analyzer.h"
+#include "channel.h"
 #include "compare.h"
-#include "link.h"
 #include "options.h"
 #include "report.h"
 
@@ -26,6 +26,7 @@
 #define CHUNK 256      /* rows that a vCPU collects before it takes the lock */
 #define MAX_LEAD 65536 /* rows that a may be ahead before it waits for b */
 #define MAX_WINDOW (1 << 24)
+#define MAX_CONTEXT 1000
 #define MAX_TEXT 1000
 
 /* Messages from b to a. */
@@ -44,7 +45,7 @@ struct chunk {
 };
 
 static GMutex lock; /* of all that follows */
-static struct link *link_to;
+static struct channel *channel;
 static struct comparison *comparison; /* NULL: this run is b */
 static GStringChunk *texts;
 static uint32_t n_blocks;
@@ -98,7 +99,7 @@ static bool take_rows(unsigned vcpu, const void *data, size_t size)
 static void take_message(void)
 {
     const void *data;
-    struct link_message m = link_receive(link_to, &data);
+    struct channel_message m = channel_receive(channel, &data);
 
     if ((m.kind == MESSAGE_BLOCK && take_block(data, m.size)) ||
         (m.kind == MESSAGE_ROWS && take_rows(m.vcpu, data, m.size))) {
@@ -116,7 +117,7 @@ static void take_message(void)
 static void hand_over(unsigned vcpu, const uint32_t *row, uint32_t n)
 {
     if (comparison == NULL) {
-        link_send(link_to, MESSAGE_ROWS, vcpu, row, n * sizeof(row[0]));
+        channel_send(channel, MESSAGE_ROWS, vcpu, row, n * sizeof(row[0]));
         return;
     }
     n_rows[RUN_A] += n;
@@ -160,7 +161,7 @@ static void send_block(const struct block_head *head, const char *symbol, const 
     g_byte_array_append(data, (const guint8 *)head, sizeof(*head));
     g_byte_array_append(data, (const guint8 *)symbol, (guint)strlen(symbol) + 1);
     g_byte_array_append(data, (const guint8 *)disas, (guint)strlen(disas) + 1);
-    link_send(link_to, MESSAGE_BLOCK, 0, data->data, data->len);
+    channel_send(channel, MESSAGE_BLOCK, 0, data->data, data->len);
     g_byte_array_free(data, TRUE);
 }
 
@@ -364,7 +365,7 @@ static void finish(void)
         }
     }
     if (comparison == NULL) {
-        link_send(link_to, MESSAGE_END, 0, NULL, 0);
+        channel_send(channel, MESSAGE_END, 0, NULL, 0);
     } else {
         comparison_end(comparison, RUN_A);
         while (!comparison->ended[RUN_B]) {
@@ -374,7 +375,7 @@ static void finish(void)
         comparison_free(comparison);
         g_string_chunk_free(texts);
     }
-    link_close(link_to);
+    channel_close(channel);
 }
 
 /* QEMU can call this from several threads at once, while others still execute. */
@@ -395,24 +396,32 @@ static void analyzer_exit(void)
 static void in_child(void)
 {
     if (!forked && !done) {
-        link_close(link_to);
+        channel_close(channel);
     }
     forked = true;
 }
 
 /* ---- the beginning ---- */
 
-static struct link *make_link(const char *path, uint64_t fd, int side)
+static struct channel *make_channel(const char *path, uint64_t fd, int side)
 {
-    if (fd <= INT_MAX && side != LINK_ANY) {
-        return link_of((int)fd);
+    if (fd <= INT_MAX && side != CHANNEL_ANY) {
+        return channel_of((int)fd);
     }
     if (path == NULL) {
         fprintf(stderr, "lockstep: there is one run only: give two traces to qtrace-replay, or "
                         "both runs the same sockpath=\n");
         return NULL;
     }
-    return link_meet(path);
+    return channel_meet(path);
+}
+
+static bool is_at_most(const char *option, uint64_t value, unsigned limit)
+{
+    if (value > limit) {
+        fprintf(stderr, "lockstep: %s can be %u at most\n", option, limit);
+    }
+    return value <= limit;
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
@@ -420,7 +429,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 {
     char *path = NULL;
     uint64_t fd = UINT64_MAX, context = 5, window = 65536;
-    int side = LINK_ANY;
+    int side = CHANNEL_ANY;
     bool verbose = false;
     const struct option options[] = {
         { "sockpath", OPTION_TEXT, &path, .hint = "PATH" },
@@ -433,18 +442,22 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
         { NULL },
     };
 
-    if (!options_parse("lockstep", options, argc, argv)) {
+    if (!options_parse("lockstep", options, argc, argv) ||
+        !is_at_most("window", window, MAX_WINDOW) || !is_at_most("context", context, MAX_CONTEXT)) {
         return -1;
     }
-    link_to = make_link(path, fd, side);
+    channel = make_channel(path, fd, side);
     g_free(path);
-    if (link_to == NULL || (side = link_agree(link_to, side, info->target_name)) == LINK_ANY) {
-        link_close(link_to);
+    if (channel != NULL) {
+        side = channel_agree(channel, side, info->target_name);
+    }
+    if (channel == NULL || side == CHANNEL_ANY) {
+        channel_close(channel);
         return -1;
     }
-    if (side == LINK_A) {
+    if (side == CHANNEL_A) {
         texts = g_string_chunk_new(4096);
-        comparison = comparison_new(MIN(window, MAX_WINDOW), MIN(context, MAX_LEAD), verbose);
+        comparison = comparison_new(window, context, verbose);
     }
     pthread_atfork(NULL, NULL, in_child);
     analyzer_register(id);

@@ -1,11 +1,11 @@
 /*
- * link.c - the connection between two runs of an analyzer
+ * channel.c - the connection between two runs of an analyzer
  *
  * Both are processes of one machine, so numbers are sent in its byte order.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "link.h"
+#include "channel.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -23,17 +23,17 @@
 
 struct hello {
     char magic[24];
-    int32_t wanted; /* enum link_side */
+    int32_t wanted; /* enum channel_side */
     int32_t first;  /* did it come first? */
     char target[64];
 };
 
-struct link {
+struct channel {
     int fd;
     bool first;
     bool broken;
     size_t at, end; /* what is read and not used yet */
-    char buffer[2 * LINK_MAX_SIZE];
+    char buffer[2 * CHANNEL_MAX_SIZE];
 };
 
 static void complain(const char *what, const char *path)
@@ -115,15 +115,15 @@ static int meet(const struct sockaddr_un *address, bool *first)
     }
 }
 
-struct link *link_of(int fd)
+struct channel *channel_of(int fd)
 {
-    struct link *link = g_new0(struct link, 1);
+    struct channel *channel = g_new0(struct channel, 1);
 
-    link->fd = fd;
-    return link;
+    channel->fd = fd;
+    return channel;
 }
 
-struct link *link_meet(const char *path)
+struct channel *channel_meet(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     bool first;
@@ -138,30 +138,30 @@ struct link *link_meet(const char *path)
         complain("cannot meet the other run at", path);
         return NULL;
     }
-    struct link *link = link_of(fd);
-    link->first = first;
-    return link;
+    struct channel *channel = channel_of(fd);
+    channel->first = first;
+    return channel;
 }
 
-void link_close(struct link *link)
+void channel_close(struct channel *channel)
 {
-    if (link != NULL) {
-        close(link->fd);
-        g_free(link);
+    if (channel != NULL) {
+        close(channel->fd);
+        g_free(channel);
     }
 }
 
 /* ---- bytes ---- */
 
-static void put(struct link *link, struct iovec *iov, size_t n)
+static void put(struct channel *channel, struct iovec *iov, size_t n)
 {
     struct msghdr message = { .msg_iov = iov, .msg_iovlen = n };
 
-    while (!link->broken && message.msg_iovlen > 0) {
-        ssize_t sent = sendmsg(link->fd, &message, MSG_NOSIGNAL);
+    while (!channel->broken && message.msg_iovlen > 0) {
+        ssize_t sent = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
 
         if (sent < 0) {
-            link->broken = errno != EINTR;
+            channel->broken = errno != EINTR;
             continue;
         }
         while (message.msg_iovlen > 0 && (size_t)sent >= message.msg_iov->iov_len) {
@@ -177,90 +177,92 @@ static void put(struct link *link, struct iovec *iov, size_t n)
 }
 
 /* The next size bytes, NULL if they do not come. */
-static const void *get(struct link *link, size_t size)
+static const void *get(struct channel *channel, size_t size)
 {
-    if (link->end - link->at < size) {
-        memmove(link->buffer, link->buffer + link->at, link->end - link->at);
-        link->end -= link->at;
-        link->at = 0;
+    if (channel->end - channel->at < size) {
+        memmove(channel->buffer, channel->buffer + channel->at, channel->end - channel->at);
+        channel->end -= channel->at;
+        channel->at = 0;
     }
-    while (link->end - link->at < size && !link->broken) {
-        ssize_t n = recv(link->fd, link->buffer + link->end, sizeof(link->buffer) - link->end, 0);
+    while (channel->end - channel->at < size && !channel->broken) {
+        ssize_t n = recv(channel->fd, channel->buffer + channel->end,
+                         sizeof(channel->buffer) - channel->end, 0);
 
         if (n > 0) {
-            link->end += (size_t)n;
+            channel->end += (size_t)n;
         } else if (n == 0 || errno != EINTR) {
-            link->broken = true;
+            channel->broken = true;
         }
     }
-    if (link->end - link->at < size) {
+    if (channel->end - channel->at < size) {
         return NULL;
     }
-    link->at += size;
-    return link->buffer + link->at - size;
+    channel->at += size;
+    return channel->buffer + channel->at - size;
 }
 
 /* ---- messages ---- */
 
 static int choose_side(const struct hello *ours, const struct hello *theirs)
 {
-    if (ours->wanted != LINK_ANY) {
+    if (ours->wanted != CHANNEL_ANY) {
         return ours->wanted;
     }
-    if (theirs->wanted != LINK_ANY) {
-        return theirs->wanted == LINK_A ? LINK_B : LINK_A;
+    if (theirs->wanted != CHANNEL_ANY) {
+        return theirs->wanted == CHANNEL_A ? CHANNEL_B : CHANNEL_A;
     }
-    return ours->first ? LINK_A : LINK_B;
+    return ours->first ? CHANNEL_A : CHANNEL_B;
 }
 
-int link_agree(struct link *link, int wanted, const char *target)
+int channel_agree(struct channel *channel, int wanted, const char *target)
 {
-    struct hello ours = { .magic = HELLO, .wanted = wanted, .first = link->first }, theirs;
+    struct hello ours = { .magic = HELLO, .wanted = wanted, .first = channel->first }, theirs;
     struct iovec iov = { &ours, sizeof(ours) };
 
     g_strlcpy(ours.target, target, sizeof(ours.target));
-    put(link, &iov, 1);
-    const void *answer = get(link, sizeof(theirs));
+    put(channel, &iov, 1);
+    const void *answer = get(channel, sizeof(theirs));
     if (answer == NULL) {
         fprintf(stderr, "lockstep: the other run is gone before it began, or is no such "
                         "lockstep\n");
-        return LINK_ANY;
+        return CHANNEL_ANY;
     }
     memcpy(&theirs, answer, sizeof(theirs));
     if (memcmp(theirs.magic, ours.magic, sizeof(ours.magic)) != 0) {
         fprintf(stderr, "lockstep: the other run is no such lockstep\n");
-        return LINK_ANY;
+        return CHANNEL_ANY;
     }
     if (memcmp(theirs.target, ours.target, sizeof(ours.target)) != 0) {
         fprintf(stderr, "lockstep: the runs are of different targets\n");
-        return LINK_ANY;
+        return CHANNEL_ANY;
     }
-    if (wanted != LINK_ANY && theirs.wanted == wanted) {
-        fprintf(stderr, "lockstep: both runs want to be %c\n", wanted == LINK_A ? 'a' : 'b');
-        return LINK_ANY;
+    if (wanted != CHANNEL_ANY && theirs.wanted == wanted) {
+        fprintf(stderr, "lockstep: both runs want to be %c\n", wanted == CHANNEL_A ? 'a' : 'b');
+        return CHANNEL_ANY;
     }
     return choose_side(&ours, &theirs);
 }
 
-void link_send(struct link *link, uint32_t kind, uint32_t vcpu, const void *data, size_t size)
+void channel_send(struct channel *channel, uint32_t kind, uint32_t vcpu, const void *data,
+                  size_t size)
 {
-    struct link_message head = { kind, vcpu, (uint32_t)size };
+    struct channel_message head = { kind, vcpu, (uint32_t)size };
     struct iovec iov[2] = { { &head, sizeof(head) }, { (void *)data, size } };
 
-    put(link, iov, 2);
+    put(channel, iov, 2);
 }
 
-struct link_message link_receive(struct link *link, const void **data)
+struct channel_message channel_receive(struct channel *channel, const void **data)
 {
-    struct link_message head = { .kind = LINK_LOST };
-    const void *bytes = get(link, sizeof(head));
+    struct channel_message head = { .kind = CHANNEL_LOST };
+    const void *bytes = get(channel, sizeof(head));
 
     *data = NULL;
     if (bytes != NULL) {
         memcpy(&head, bytes, sizeof(head));
     }
-    if (head.size > LINK_MAX_SIZE || (*data = get(link, head.size)) == NULL) {
-        head.kind = LINK_LOST;
+    if (head.size > CHANNEL_MAX_SIZE || (*data = get(channel, head.size)) == NULL) {
+        head.kind = CHANNEL_LOST;
     }
     return head;
 }
