@@ -12,7 +12,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "analyzer.h"
+#include "qtrace/analyzer.h"
 #include "channel.h"
 #include "compare.h"
 #include "options.h"
