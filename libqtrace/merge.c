@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ahead.h"
+
 /* A whole trace delivers an awaited translation soon: its sequence numbers are taken when it
  * happens. Once the others are this far ahead, it is one of the rows that are lost. */
 #define PATIENCE (UINT64_C(1) << 16)
@@ -41,6 +43,8 @@ struct qtrace_merge {
     size_t n_cursors;
     struct cursor **heap, **waiting;
     size_t n_heap, n_waiting;
+    struct qt_ahead *ahead; /* NULL = no threads */
+    unsigned distance;      /* frames of a stream that are read ahead */
     struct qtrace_batch *retired; /* left by its cursor, still lent to the caller */
     uint64_t next_translation;    /* every lower id is delivered, or given up */
 };
@@ -174,6 +178,7 @@ void qtrace_merge_close(struct qtrace_merge **merge)
     if (m == NULL) {
         return;
     }
+    qt_ahead_free(m->ahead);
     for (size_t s = 0; m->cursor != NULL && s < m->n_cursors; s++) {
         qtrace_batch_free(&m->cursor[s].batch);
         free(m->cursor[s].frame);
@@ -214,6 +219,27 @@ static void expect_after(struct cursor *c, const struct qtrace_batch *b)
     }
 }
 
+void qtrace_merge_read_ahead(struct qtrace_merge *merge, unsigned threads)
+{
+    if (merge->ahead == NULL && threads > 0 && !qtrace_reader_is_indexed(merge->reader)) {
+        merge->ahead = qt_ahead_new(merge->reader, threads);
+        merge->distance = threads + 1;
+    }
+}
+
+static int read_next(struct qtrace_merge *m, struct cursor *c, struct qtrace_batch **batch,
+                     struct qtrace_error *err)
+{
+    size_t frame = c->frame[c->next_frame++];
+
+    *batch = m->ahead != NULL ? qt_ahead_take(m->ahead, frame) : NULL;
+    for (size_t i = c->next_frame; m->ahead != NULL && i < c->n_frames &&
+         i < c->next_frame + m->distance; i++) {
+        qt_ahead_want(m->ahead, c->frame[i]);
+    }
+    return *batch != NULL ? QTRACE_OK : qtrace_reader_read(m->reader, frame, batch, err);
+}
+
 /* Load the next frame that can be read. QTRACE_END: there is none. */
 static int load(struct qtrace_merge *m, struct cursor *c, struct qtrace_error *err)
 {
@@ -221,7 +247,7 @@ static int load(struct qtrace_merge *m, struct cursor *c, struct qtrace_error *e
 
     while (c->next_frame < c->n_frames) {
         struct qtrace_batch *b = NULL;
-        int code = qtrace_reader_read(m->reader, c->frame[c->next_frame++], &b, err);
+        int code = read_next(m, c, &b, err);
 
         if (code == QTRACE_E_NOMEM || code == QTRACE_E_IO) {
             return code;

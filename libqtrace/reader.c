@@ -432,8 +432,8 @@ static int check_others(struct qtrace_reader *r, const struct qt_frame *frame, u
     return ret;
 }
 
-static int read_frame(struct qtrace_reader *r, const struct qt_frame *frame,
-                      struct qtrace_batch **batch, struct qtrace_error *err)
+int qt_reader_decode(struct qtrace_reader *r, const struct qt_frame *frame,
+                     struct qtrace_batch **batch, struct qtrace_error *err)
 {
     uint32_t wanted = qt_frame_columns(frame, r->select);
     int ret = r->select & QTRACE_SELECT_CHECK ? check_others(r, frame, wanted, err) : QTRACE_OK;
@@ -455,7 +455,7 @@ static int read_defined(struct qtrace_reader *r, const struct qt_frame *frame,
     int ret;
 
     for (;;) {
-        ret = read_frame(r, frame, batch, err);
+        ret = qt_reader_decode(r, frame, batch, err);
         id = r->coder.predictor.undefined;
         if (ret != QTRACE_E_DAMAGED || id == UINT32_MAX ||
             qt_dictionary_has(&r->dictionary, id, 1)) {

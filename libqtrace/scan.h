@@ -150,6 +150,11 @@ int qt_scan_stored(struct qtrace_reader *reader, const struct qt_frame *frame, u
 int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,
                    struct qtrace_error *err);
 
+/* Read a frame's rows (reader.c). Uses the file, the lengths and the selection of the reader, its
+ * coder and reader->stored. */
+int qt_reader_decode(struct qtrace_reader *reader, const struct qt_frame *frame,
+                     struct qtrace_batch **batch, struct qtrace_error *err);
+
 /* Add a gap of a frame, or without a frame (NULL) one of unknown extent. 0 or
  * QTRACE_E_NOMEM. */
 int qt_scan_damage(struct qtrace_reader *reader, uint64_t offset, const struct qt_frame *frame,

@@ -44,6 +44,11 @@ QTRACE_API int qtrace_merge_open(struct qtrace_merge **out, struct qtrace_reader
                                  struct qtrace_error *err) QTRACE_MUST_USE;
 QTRACE_API void qtrace_merge_close(struct qtrace_merge **merge);
 
+/* Decode frames before they are due on so many other threads, which takes the memory of as many
+ * more frames. The reader's selection must not change any more. Without effect for a reader that
+ * was opened by its index. */
+QTRACE_API void qtrace_merge_read_ahead(struct qtrace_merge *merge, unsigned threads);
+
 /* 0 and an item, QTRACE_END after the last one, or an error that ends the reading (memory);
  * damage is no error but a gap, listed in the reader. */
 QTRACE_API int qtrace_merge_next(struct qtrace_merge *merge, struct qtrace_item *item,

@@ -9,6 +9,8 @@
  */
 #include "host.h"
 
+#define MAX_AHEAD 3 /* threads: more than that are ahead of any plugin */
+
 /* Ordinals up to which a stream has been delivered. */
 struct delivered {
     uint64_t block, access, event;
@@ -79,7 +81,11 @@ static int begin_again(struct qtrace_merge **merge, struct qtrace_error *err)
     qtrace_merge_close(merge);
     host.select = selection();
     qtrace_reader_select(host.reader, host.select);
-    return qtrace_merge_open(merge, host.reader, err);
+    int code = qtrace_merge_open(merge, host.reader, err);
+    if (code == QTRACE_OK && host_needs_rows()) {
+        qtrace_merge_read_ahead(*merge, MIN(g_get_num_processors() - 1, MAX_AHEAD));
+    }
+    return code;
 }
 
 int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_error *err)
@@ -103,12 +109,12 @@ int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_e
             progress(&item);
         }
         if (host.select != selection()) {
-            host_catch_up(false);
+            host_count_pending(false);
             code = begin_again(&merge, err);
         }
     }
     qtrace_merge_close(&merge);
-    host_catch_up(true);
+    host_count_pending(true);
     if (host.failure.code != QTRACE_OK) {
         *err = host.failure;
         return host.failure.code;

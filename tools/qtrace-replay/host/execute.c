@@ -219,31 +219,75 @@ static void close_block(struct stream *s, unsigned vcpu)
     s->open = false;
 }
 
+/* Where the accesses of row i begin and end, as far as the item has them. */
+static inline uint32_t row_begin(const struct qtrace_item *item, uint32_t i)
+{
+    const struct qtrace_batch *b = item->batch;
+
+    return MAX(i > 0 ? b->access_end[i - 1] : b->access_begin, item->access_begin);
+}
+
+static inline uint32_t row_end(const struct qtrace_item *item, uint32_t i)
+{
+    return MIN(item->batch->access_end[i], item->access_end);
+}
+
+/* Nobody has registered for instructions: what the accesses are between does not matter. */
+static inline void run_only_accesses(const struct host_block *block,
+                                     const struct qtrace_item *item, uint32_t i)
+{
+    const struct qtrace_batch *b = item->batch;
+    uint32_t end = row_end(item, i);
+
+    for (uint32_t row = row_begin(item, i); row < end; row++) {
+        uint32_t insn = b->insn[row];
+        uint32_t point = insn < block->tr->n_insns ? block->mem_point[insn] : 0;
+
+        if (point > 0) {
+            run_mem_ops(block, &block->point[point - 1], b, row, item->vcpu);
+        }
+    }
+}
+
+static void run_mixed(struct stream *s, struct host_block *block, const struct qtrace_item *item,
+                      uint32_t i)
+{
+    uint32_t end = row_end(item, i);
+
+    enter(&s->last, block, item->batch->started[i]);
+    run_accesses(&s->last, item->batch, row_begin(item, i), end, item->vcpu);
+    s->open = true;
+    if (end == item->batch->access_end[i]) {
+        close_block(s, item->vcpu);
+    }
+}
+
+static void run_started(const struct host_block *block, uint32_t started, unsigned vcpu)
+{
+    for (uint32_t p = 0; p < block->n_points && block->point[p].insn < started; p++) {
+        run_ops(block->op + block->point[p].begin, block->op + block->point[p].mem, vcpu);
+    }
+}
+
 static inline void run_block(struct stream *s, struct host_block *block,
                              const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
-    uint32_t started = b->started[i];
+    const struct host_op *op = block->op;
 
-    if (block->n_block_ops > 0) {
-        run_ops(block->op, block->op + block->n_block_ops, item->vcpu);
-    }
-    if (block->has_mem || b->n_foreign > 0) {
-        uint32_t begin = i > 0 ? b->access_end[i - 1] : b->access_begin;
-        uint32_t end = MIN(b->access_end[i], item->access_end);
-
-        enter(&s->last, block, started);
-        run_accesses(&s->last, b, MAX(begin, item->access_begin), end, item->vcpu);
-        s->open = true;
-        if (end == b->access_end[i]) {
-            close_block(s, item->vcpu);
-        }
-        return;
-    }
     s->last.block = block;
     s->last.epoch = host.epoch;
-    for (uint32_t p = 0; p < block->n_points && block->point[p].insn < started; p++) {
-        run_ops(block->op + block->point[p].begin, block->op + block->point[p].mem, item->vcpu);
+    if (!block->has_mem && b->n_foreign == 0 && b->started[i] >= block->tr->n_insns) {
+        run_ops(op, op + block->n_ops, item->vcpu);
+        return;
+    }
+    run_ops(op, op + block->n_block_ops, item->vcpu);
+    if (b->n_foreign > 0 || (block->has_mem && !block->only_mem)) {
+        run_mixed(s, block, item, i);
+    } else if (block->has_mem) {
+        run_only_accesses(block, item, i);
+    } else {
+        run_started(block, b->started[i], item->vcpu);
     }
 }
 

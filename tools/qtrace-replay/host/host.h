@@ -106,9 +106,12 @@ struct host_block {
     GArray *ops;     /* struct host_op in order of registration; NULL = none */
     struct host_op *op; /* in order of execution */
     uint32_t n_block_ops;
+    uint32_t n_ops;
     uint32_t n_points;
     struct host_point *point; /* ascending insn */
+    uint16_t *mem_point; /* by instruction: 1 + its point; NULL without operations on accesses */
     bool has_mem;
+    bool only_mem; /* no instruction has operations on execution */
 };
 
 struct qemu_plugin_insn {
@@ -206,8 +209,23 @@ void host_stream_resume(uint32_t stream, uint32_t block);
 /* pending.c: rows that have happened and are not counted yet. */
 void host_pending_rows(const struct qtrace_item *item);
 void host_pending_event(const struct qtrace_item *item); /* its callbacks run now; NULL = no more */
-void host_catch_up(bool at_end); /* count them, before somebody looks */
-void host_before_callbacks(void); /* the same, if plugins may look without asking */
+void host_count_pending(bool at_end);
+
+/* Count them before somebody looks. */
+static inline void host_catch_up(void)
+{
+    if (!host_needs_rows()) {
+        host_count_pending(false);
+    }
+}
+
+/* The same before plugins are called, which may look without asking. */
+static inline void host_before_callbacks(void)
+{
+    if (host.needs & HOST_NEEDS_AT_ONCE) {
+        host_catch_up();
+    }
+}
 
 /* scoreboard.c */
 void host_vcpu_seen(unsigned vcpu);

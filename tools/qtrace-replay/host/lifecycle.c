@@ -71,7 +71,7 @@ static void apply(struct host_plugin *plugin)
 void host_apply_changes(void)
 {
     host.changes_pending = false;
-    host_catch_up(false);
+    host_catch_up();
     host.needs |= HOST_NEEDS_ORDER; /* blocks are announced again when they run */
     for (guint i = 0; i < host.plugin->len; i++) {
         struct host_plugin *plugin = host.plugin->pdata[i];
@@ -85,7 +85,7 @@ void host_run_atexit(void)
 {
     GPtrArray *listeners = host_listeners(HOST_ATEXIT);
 
-    host_catch_up(false);
+    host_catch_up();
     for (guint i = 0; i < listeners->len; i++) {
         struct host_plugin *plugin = listeners->pdata[i];
         struct host_callback cb = plugin->event[HOST_ATEXIT];

@@ -289,7 +289,7 @@ static void catch_up(struct pending *p, bool at_end)
     }
 }
 
-void host_catch_up(bool at_end)
+void host_count_pending(bool at_end)
 {
     for (guint i = 0; streams != NULL && i < streams->len; i++) {
         struct pending *p = &g_array_index(streams, struct pending, i);
@@ -301,12 +301,5 @@ void host_catch_up(bool at_end)
         } else {
             qtrace_batch_free(&p->batch);
         }
-    }
-}
-
-void host_before_callbacks(void)
-{
-    if (host.needs & HOST_NEEDS_AT_ONCE) {
-        host_catch_up(false);
     }
 }

@@ -53,7 +53,7 @@ struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size)
 
 void qemu_plugin_scoreboard_free(struct qemu_plugin_scoreboard *score)
 {
-    host_catch_up(false);
+    host_catch_up();
     score->prev->next = score->next;
     score->next->prev = score->prev;
     g_free(score->data);
@@ -62,7 +62,7 @@ void qemu_plugin_scoreboard_free(struct qemu_plugin_scoreboard *score)
 
 static char *element_of(struct qemu_plugin_scoreboard *score, unsigned vcpu_index)
 {
-    host_catch_up(false);
+    host_catch_up();
     if (vcpu_index >= host.n_vcpus) {
         host_message("a plugin asked for the scoreboard entry of vCPU %u, of which there is no "
                      "trace", vcpu_index);
@@ -102,7 +102,7 @@ uint64_t qemu_plugin_u64_sum(qemu_plugin_u64 entry)
 {
     uint64_t sum = 0;
 
-    host_catch_up(false);
+    host_catch_up();
     for (unsigned i = 0; i < host.n_vcpus; i++) {
         sum += *host_entry(entry.score, entry.offset, i);
     }

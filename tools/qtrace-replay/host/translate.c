@@ -89,6 +89,7 @@ static void sort_ops(struct host_block *block)
         index[i] = &g_array_index(ops, struct host_op, i);
     }
     g_qsort_with_data(index, (gint)ops->len, sizeof(index[0]), compare_ops, NULL);
+    block->n_ops = ops->len;
     block->op = g_new(struct host_op, ops->len);
     for (guint i = 0; i < ops->len; i++) {
         block->op[i] = *index[i];
@@ -116,21 +117,37 @@ static void find_points(struct host_block *block)
         }
         p.end = i;
         block->has_mem |= p.mem < p.end;
+        block->only_mem &= p.begin == p.mem;
         g_array_append_val(points, p);
     }
     block->n_points = points->len;
     block->point = (struct host_point *)(void *)g_array_free(points, FALSE);
 }
 
+static void list_mem_points(struct host_block *block)
+{
+    block->mem_point = g_new0(uint16_t, block->tr->n_insns);
+    for (uint32_t i = 0; i < block->n_points; i++) {
+        if (block->point[i].insn < block->tr->n_insns) {
+            block->mem_point[block->point[i].insn] = (uint16_t)(i + 1);
+        }
+    }
+}
+
 static void compile(struct host_block *block)
 {
     g_clear_pointer(&block->op, g_free);
     g_clear_pointer(&block->point, g_free);
-    block->n_block_ops = block->n_points = 0;
+    g_clear_pointer(&block->mem_point, g_free);
+    block->n_ops = block->n_block_ops = block->n_points = 0;
     block->has_mem = false;
+    block->only_mem = true;
     if (block->ops != NULL) {
         sort_ops(block);
         find_points(block);
+    }
+    if (block->has_mem) {
+        list_mem_points(block);
     }
 }
 
