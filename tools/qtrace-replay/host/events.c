@@ -267,11 +267,13 @@ void host_dispatch(const struct qtrace_event *event, unsigned vcpu)
         break;
     case QTRACE_EVENT_FLUSH:
         call_event(HOST_FLUSH, vcpu, event->arg);
+        host_apply_changes(HOST_ANY_STREAM); /* this flush may be theirs */
         break;
     case QTRACE_EVENT_DISCON:
         call_event(HOST_DISCON, vcpu, event->arg);
         break;
     case QTRACE_EVENT_TRANSLATION:
+        host_apply_changes(host.stream);
         host_announce((uint32_t)event->arg[0]);
         break;
     case QTRACE_EVENT_SYNC:

@@ -336,15 +336,15 @@ void host_run_rows(const struct qtrace_item *item)
 
     run_leftovers(s, item);
     for (uint32_t i = item->block_begin; i < item->block_end; i++) {
+        if (G_UNLIKELY(host.changes_pending)) {
+            host_apply_changes(item->stream);
+        }
         struct host_block *block = block_of(b->block[i]);
 
         if (G_LIKELY(block != NULL)) {
             run_block(s, block, item, i);
         } else {
             run_unknown(s, item, i);
-        }
-        if (G_UNLIKELY(host.changes_pending)) {
-            host_apply_changes();
         }
     }
 }
@@ -414,6 +414,7 @@ static void run_event(const struct qtrace_item *item)
 
 void host_item(const struct qtrace_item *item)
 {
+    host.stream = item->stream;
     switch (item->kind) {
     case QTRACE_ITEM_RUN:
         begin_stream(item);
@@ -431,9 +432,6 @@ void host_item(const struct qtrace_item *item)
         host_stream_skip(item->stream, item->vcpu);
         host.needs |= HOST_NEEDS_ORDER; /* blocks may run that no event has told of */
         break;
-    }
-    if (host.changes_pending) {
-        host_apply_changes();
     }
     host_pending_event(NULL);
 }

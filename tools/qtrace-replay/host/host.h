@@ -21,6 +21,8 @@
 #define HOST_API_MIN 0
 #define HOST_API_MAX 7
 
+#define HOST_ANY_STREAM UINT32_MAX
+
 /* ---- plugins ---- */
 
 enum host_event {
@@ -66,7 +68,9 @@ struct host_plugin {
     unsigned reset_epoch; /* host.epoch after the last reset */
     bool gone;           /* uninstalled, or its install failed */
     bool atexit_done;
-    bool resetting, uninstalling; /* asked for, done when no plugin code is running */
+    bool installing;     /* its install function is running */
+    bool resetting, uninstalling; /* asked for, done when the vCPU is about to run again */
+    uint32_t asked_by;            /* the stream of that vCPU */
     struct host_callback after;   /* to be called when done */
 };
 
@@ -145,6 +149,7 @@ struct host {
 
     GPtrArray *plugin; /* struct host_plugin, in order of loading */
     struct host_plugin *current; /* whose code is running */
+    uint32_t stream;             /* of the item that is being executed */
     bool changes_pending;        /* some plugin wants reset or uninstall */
     unsigned registrations;
 
@@ -183,7 +188,7 @@ void host_unload(struct host_plugin *plugin);
 
 /* lifecycle.c */
 struct host_plugin *host_plugin_by_id(qemu_plugin_id_t id);
-void host_apply_changes(void); /* resets and uninstalls that plugins asked for */
+void host_apply_changes(uint32_t stream); /* resets and uninstalls that were asked for there */
 void host_run_atexit(void);
 
 /* events.c */

@@ -19,7 +19,10 @@ struct host_plugin *host_plugin_by_id(qemu_plugin_id_t id)
     abort(); /* as QEMU does */
 }
 
-/* QEMU does this later too: the code that asks for it must not be closed while it runs. */
+static void apply(struct host_plugin *plugin);
+
+/* QEMU does this as soon as the vCPU that asks leaves its block or its system call, and with a
+ * flush; before there are vCPUs, at once. */
 static void request(qemu_plugin_id_t id, void *cb, void *userdata, bool reset)
 {
     struct host_plugin *plugin = host_plugin_by_id(id);
@@ -31,7 +34,13 @@ static void request(qemu_plugin_id_t id, void *cb, void *userdata, bool reset)
     plugin->uninstalling = !reset;
     plugin->after.func = cb;
     plugin->after.userdata = userdata;
+    plugin->asked_by = host.stream;
     host.changes_pending = true;
+    host_catch_up();
+    host.needs |= HOST_NEEDS_ORDER; /* blocks are announced again when they run */
+    if (plugin->installing) {
+        apply(plugin);
+    }
 }
 
 void qemu_plugin_uninstall(qemu_plugin_id_t id, qemu_plugin_plain_event_cb_t cb, void *userdata)
@@ -47,8 +56,14 @@ void qemu_plugin_reset(qemu_plugin_id_t id, qemu_plugin_plain_event_cb_t cb, voi
 static void apply(struct host_plugin *plugin)
 {
     struct host_callback after = plugin->after;
+    struct host_plugin *outer = host.current;
     bool uninstall = plugin->uninstalling;
 
+    if (uninstall && plugin->installing) {
+        host_message("%s: qemu_plugin_uninstall was called by the install function, which has to "
+                     "return non-zero instead", plugin->path);
+        abort(); /* as QEMU does */
+    }
     memset(plugin->event, 0, sizeof(plugin->event));
     plugin->generation++;
     plugin->reset_epoch = ++host.epoch;
@@ -59,7 +74,7 @@ static void apply(struct host_plugin *plugin)
         } else {
             ((qemu_plugin_v1_simple_cb_t)after.func)(plugin->id);
         }
-        host.current = NULL;
+        host.current = outer;
     }
     plugin->resetting = false;
     if (uninstall) {
@@ -68,15 +83,21 @@ static void apply(struct host_plugin *plugin)
     }
 }
 
-void host_apply_changes(void)
+void host_apply_changes(uint32_t stream)
 {
+    if (!host.changes_pending) {
+        return;
+    }
     host.changes_pending = false;
-    host_catch_up();
-    host.needs |= HOST_NEEDS_ORDER; /* blocks are announced again when they run */
     for (guint i = 0; i < host.plugin->len; i++) {
         struct host_plugin *plugin = host.plugin->pdata[i];
-        if (!plugin->gone && (plugin->resetting || plugin->uninstalling)) {
+        if (plugin->gone || !(plugin->resetting || plugin->uninstalling)) {
+            continue;
+        }
+        if (stream == HOST_ANY_STREAM || stream == plugin->asked_by) {
             apply(plugin);
+        } else {
+            host.changes_pending = true;
         }
     }
 }

@@ -175,7 +175,9 @@ static int install(struct host_plugin *plugin)
     }
     *(void **)(&entry) = dlsym(plugin->handle, "qemu_plugin_install");
     host.current = plugin;
+    plugin->installing = true;
     int rc = entry(plugin->id, &info, plugin->argc, plugin->argv);
+    plugin->installing = false;
     host.current = NULL;
     return rc;
 }
