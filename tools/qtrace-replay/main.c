@@ -197,7 +197,7 @@ static void init_host(struct qtrace_reader *reader)
     host.run = qtrace_reader_run(reader);
     host.plugin = g_ptr_array_new();
     host.block = g_ptr_array_new();
-    host.live = g_array_new(FALSE, TRUE, sizeof(bool));
+    host.live = g_hash_table_new_full(g_int_hash, g_int_equal, g_free, NULL);
 }
 
 static bool is_file(const char *path, const struct stat *file)

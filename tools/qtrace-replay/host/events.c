@@ -102,15 +102,19 @@ void qemu_plugin_vcpu_for_each(qemu_plugin_id_t id, qemu_plugin_vcpu_event_cb_t 
                                void *userdata)
 {
     struct host_plugin *plugin = host_plugin_by_id(id);
+    GHashTableIter iter;
+    gpointer index;
 
-    for (guint i = 0; cb != NULL && i < host.live->len; i++) {
-        if (!g_array_index(host.live, bool, i)) {
-            continue;
-        }
+    if (cb == NULL) {
+        return;
+    }
+    g_hash_table_iter_init(&iter, host.live);
+    while (g_hash_table_iter_next(&iter, &index, NULL)) {
+        unsigned vcpu = (unsigned)*(int *)index;
         if (plugin->version >= 7) {
-            cb(i, userdata);
+            cb(vcpu, userdata);
         } else {
-            ((qemu_plugin_v1_vcpu_simple_cb_t)(void *)cb)(id, i);
+            ((qemu_plugin_v1_vcpu_simple_cb_t)(void *)cb)(id, vcpu);
         }
     }
 }
@@ -249,9 +253,7 @@ void host_dispatch(const struct qtrace_event *event, unsigned vcpu)
         break;
     case QTRACE_EVENT_VCPU_EXIT:
         call_event(HOST_VCPU_EXIT, vcpu, event->arg);
-        if (vcpu < host.live->len) {
-            g_array_index(host.live, bool, vcpu) = false;
-        }
+        g_hash_table_remove(host.live, &vcpu);
         break;
     case QTRACE_EVENT_VCPU_IDLE:
         call_event(HOST_VCPU_IDLE, vcpu, event->arg);

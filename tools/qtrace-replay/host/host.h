@@ -157,7 +157,8 @@ struct host {
     unsigned epoch;   /* grows when a plugin wants to see old blocks again */
     struct qemu_plugin_tb tb; /* the one handle, as QEMU has one per thread */
 
-    GArray *live; /* bool by vCPU index: it was initialised and has not ended */
+    GHashTable *live; /* int, indexes of vCPUs that were initialised and have not ended; QEMU
+                       * has the same table, and plugins see its order */
     unsigned n_vcpus; /* highest index + 1 */
 };
 

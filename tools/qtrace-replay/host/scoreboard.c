@@ -22,6 +22,8 @@ static void grow(struct qemu_plugin_scoreboard *score)
 /* A vCPU begins: at its recorded event, or, if that is lost, before its first other trace. */
 void host_vcpu_seen(unsigned vcpu)
 {
+    int *index = g_new(int, 1);
+
     if (vcpu >= room) {
         while (vcpu >= room) {
             room *= 2;
@@ -30,11 +32,9 @@ void host_vcpu_seen(unsigned vcpu)
             grow(s);
         }
     }
-    if (vcpu >= host.live->len) {
-        g_array_set_size(host.live, vcpu + 1);
-    }
+    *index = (int)vcpu;
+    g_hash_table_add(host.live, index);
     host.n_vcpus = MAX(host.n_vcpus, vcpu + 1);
-    g_array_index(host.live, bool, vcpu) = true;
     host_vcpu_event(HOST_VCPU_INIT, vcpu);
 }
 
