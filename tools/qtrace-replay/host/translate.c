@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-static bool is_inline(const struct host_op *op)
+static bool is_late(const struct host_op *op)
 {
-    return op->kind != HOST_OP_CALL && op->kind != HOST_OP_CALL_IF;
+    return op->kind != HOST_OP_CALL && op->kind != HOST_OP_CALL_IF && op->plugin->version <= 1;
 }
 
 static unsigned needs_of(const struct host_op *op)
@@ -57,8 +57,8 @@ static void drop_old(GArray *ops)
     g_array_set_size(ops, kept);
 }
 
-/* By place in the block, then as registered. QEMU 7.2, which speaks version 1 at most, runs the
- * inline operations of a place after its callbacks. */
+/* By place in the block, then as registered. QEMUs that speak version 1 at most run the inline
+ * operations of a place after its callbacks, those of all plugins. */
 static gint compare_ops(gconstpointer a, gconstpointer b, gpointer base)
 {
     const struct host_op *oa = *(struct host_op *const *)a;
@@ -72,14 +72,12 @@ static gint compare_ops(gconstpointer a, gconstpointer b, gpointer base)
     if (mem_a != mem_b) {
         return mem_a ? 1 : -1;
     }
-    if (oa->plugin == ob->plugin && oa->plugin->version <= 1 && is_inline(oa) != is_inline(ob)) {
-        return is_inline(oa) ? 1 : -1;
+    if (is_late(oa) != is_late(ob)) {
+        return is_late(oa) ? 1 : -1;
     }
     return oa < ob ? -1 : oa > ob ? 1 : 0;
 }
 
-/* Two operations of one plugin are never parted by one of another (plugins are called one after
- * the other), so the order above is a total one. */
 static void sort_ops(struct host_block *block)
 {
     GArray *ops = block->ops;
