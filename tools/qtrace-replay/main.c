@@ -113,14 +113,15 @@ static void at_exit(void)
     host_output_unbuffered(); /* destructors of plugins may still print */
 }
 
-/* User-mode QEMU ends without running destructors, so they do not run here either. */
+/* User-mode QEMU ends without running destructors or closing files, so it is not done here either:
+ * a file that a plugin leaves open ends where its buffer was last written. */
 static void G_GNUC_NORETURN leave(int status)
 {
     if (host.run->system) {
         exit(status);
     }
     at_exit();
-    fflush(NULL);
+    fflush(stdout); /* live, a terminal would have shown it */
     _exit(status);
 }
 
