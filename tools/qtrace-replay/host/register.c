@@ -52,6 +52,24 @@ static void add_raw(struct host_block *block, int32_t insn, unsigned rw, void *p
     host_add_op(block, &op);
 }
 
+/* The directions for which QEMU would have called. From 6.2 to 8.2, the QEMUs of version 1, one
+ * that is asked for loads calls for stores, and one that is asked for stores calls for both. (For
+ * accesses of its helper functions it calls as asked; the trace does not say which these are.) */
+static uint8_t directions(enum qemu_plugin_mem_rw rw)
+{
+    if (!host.run->mem) {
+        host_message_once("a plugin asked for memory accesses: the trace was recorded without "
+                          "(mem=off)");
+    }
+    if (host.run->api_cur > 1 || host.current == NULL || host.current->version > 1 ||
+        rw == QEMU_PLUGIN_MEM_RW) {
+        return (uint8_t)rw;
+    }
+    host_message_once("a plugin asked for loads only or stores only: the recorded QEMU confuses "
+                      "them, and so does the replay, except for accesses of helper functions");
+    return rw == QEMU_PLUGIN_MEM_R ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_RW;
+}
+
 /* ---- blocks ---- */
 
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
@@ -130,7 +148,7 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
                                       enum qemu_plugin_mem_rw rw, void *userdata)
 {
     struct host_op op = {
-        .kind = HOST_OP_CALL, .rw = (uint8_t)rw, .insn = insn->index, .func = (void *)cb,
+        .kind = HOST_OP_CALL, .rw = directions(rw), .insn = insn->index, .func = (void *)cb,
         .userdata = userdata,
     };
 
@@ -143,7 +161,7 @@ void qemu_plugin_register_vcpu_mem_inline_per_vcpu(struct qemu_plugin_insn *insn
                                                    enum qemu_plugin_op op,
                                                    qemu_plugin_u64 entry, uint64_t imm)
 {
-    add_inline(insn->block, insn->index, rw, op, entry, imm);
+    add_inline(insn->block, insn->index, directions(rw), op, entry, imm);
 }
 
 void qemu_plugin_register_vcpu_mem_inline(struct qemu_plugin_insn *insn,
@@ -151,5 +169,5 @@ void qemu_plugin_register_vcpu_mem_inline(struct qemu_plugin_insn *insn,
                                           void *ptr, uint64_t imm)
 {
     (void)op;
-    add_raw(insn->block, insn->index, rw, ptr, imm);
+    add_raw(insn->block, insn->index, directions(rw), ptr, imm);
 }
