@@ -11,6 +11,7 @@
  *   reset=WHERE      be reset there, and uninstalled the second time: trans, block, insn, mem,
  *                    syscall, ret, install
  *   uninstall=WHERE  be uninstalled there
+ *   log              a line for each block, instruction and access
  *   leave            end QEMU with status 9 in the five hundredth block
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -473,6 +474,43 @@ static void install_change(qemu_plugin_id_t id)
     qemu_plugin_register_atexit_cb(id, change_at_end, NULL);
 }
 
+/* ---- log ---- */
+
+static void log_block(unsigned int vcpu, void *address)
+{
+    say("%u b 0x%" PRIxPTR, vcpu, (uintptr_t)address);
+}
+
+static void log_insn(unsigned int vcpu, void *userdata)
+{
+    say("%u i", vcpu);
+}
+
+static void log_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                       void *userdata)
+{
+    say("%u a %s %u 0x%" PRIx64, vcpu, qemu_plugin_mem_is_store(info) ? "store" : "load",
+        1u << qemu_plugin_mem_size_shift(info), vaddr);
+}
+
+static void log_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    void *address = (void *)(uintptr_t)qemu_plugin_tb_vaddr(tb);
+
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, log_block, QEMU_PLUGIN_CB_NO_REGS, address);
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, log_insn, QEMU_PLUGIN_CB_NO_REGS, NULL);
+        qemu_plugin_register_vcpu_mem_cb(insn, log_access, QEMU_PLUGIN_CB_NO_REGS,
+                                         QEMU_PLUGIN_MEM_RW, NULL);
+    }
+}
+
+static void log_end(qemu_plugin_id_t id, void *userdata)
+{
+    say("end");
+}
+
 /* ---- the end ---- */
 
 static void leave_on_block(unsigned int vcpu, void *userdata)
@@ -503,6 +541,9 @@ static bool install_what(qemu_plugin_id_t id, const qemu_info_t *info, const cha
         install_queries(id, info);
     } else if (strcmp(what, "events=on") == 0) {
         install_events(id);
+    } else if (strcmp(what, "log=on") == 0) {
+        qemu_plugin_register_vcpu_tb_trans_cb(id, log_trans);
+        qemu_plugin_register_atexit_cb(id, log_end, NULL);
     } else if (strcmp(what, "leave=on") == 0) {
         qemu_plugin_register_vcpu_tb_trans_cb(id, leave_on_trans);
 #if QEMU_PLUGIN_API_VERSION >= 2
