@@ -1,7 +1,8 @@
 /*
  * machine.c - questions about the state of the guest that no trace answers yet
  *
- * Each fails the way the interface says a failure looks, and says so once.
+ * Each fails the way the interface says a failure looks, and says so once, with the option of the
+ * recorder that would have helped, or that there is none.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,7 +11,8 @@
 /* None, but an array: plugins walk it without asking. */
 GArray *qemu_plugin_get_registers(void)
 {
-    host_message_once("a plugin asked for registers: the trace has none");
+    host_message_once("a plugin asked for registers: the trace has none, there is no option to "
+                      "record them");
     return g_array_new(TRUE, TRUE, sizeof(qemu_plugin_reg_descriptor));
 }
 
@@ -24,7 +26,8 @@ int qemu_plugin_read_register(struct qemu_plugin_register *handle, GByteArray *b
 {
     (void)handle;
     (void)buf;
-    host_message_once("a plugin asked for a register's value: the trace has none");
+    host_message_once("a plugin asked for a register's value: the trace has none, there is no "
+                      "option to record them");
     return no_register();
 }
 
@@ -47,7 +50,8 @@ bool qemu_plugin_read_memory_vaddr(uint64_t addr, GByteArray *data, size_t len)
     (void)addr;
     (void)data;
     (void)len;
-    host_message_once("a plugin asked for memory contents: the trace has none");
+    host_message_once("a plugin asked for memory contents: the trace has none, there is no option "
+                      "to record them");
     return false;
 }
 
@@ -65,7 +69,8 @@ qemu_plugin_read_memory_hwaddr(uint64_t addr, GByteArray *data, size_t len)
     (void)addr;
     (void)data;
     (void)len;
-    host_message_once("a plugin asked for physical memory: the trace has none");
+    host_message_once("a plugin asked for physical memory: the trace has none, there is no option "
+                      "to record it");
     return QEMU_PLUGIN_HWADDR_OPERATION_ERROR;
 }
 
@@ -82,16 +87,15 @@ bool qemu_plugin_translate_vaddr(uint64_t vaddr, uint64_t *hwaddr)
 {
     (void)vaddr;
     (void)hwaddr;
-    host_message_once("a plugin asked for an address translation: the trace has none");
+    host_message_once("a plugin asked for an address translation: the trace has none, there is no "
+                      "option to record them");
     return false;
 }
 
 /* In user mode nobody ever gets it. */
 const void *qemu_plugin_request_time_control(void)
 {
-    if (host.run->system) {
-        host_message_once("a plugin asked for control of time: the recorded time is fixed");
-    }
+    host_message_once("a plugin asked for control of time: a trace cannot be changed");
     return NULL;
 }
 
@@ -99,7 +103,7 @@ void qemu_plugin_update_ns(const void *handle, int64_t time)
 {
     (void)handle;
     (void)time;
-    host_message_once("a plugin wanted to set the time: the recorded time is fixed");
+    host_message_once("a plugin wanted to set the time: a trace cannot be changed");
 }
 
 struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, uint64_t vaddr)
@@ -107,7 +111,8 @@ struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, ui
     (void)info;
     (void)vaddr;
     if (host.run->system) {
-        host_message_once("a plugin asked for physical addresses: the trace has none");
+        host_message_once("a plugin asked for physical addresses: the trace has none, there is no "
+                          "option to record them");
     }
     return NULL;
 }
