@@ -13,6 +13,7 @@
  *   uninstall=WHERE  be uninstalled there
  *   log              a line for each block, instruction and access
  *   leave            end QEMU with status 9 in the five hundredth block
+ *   crash            abort there
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -517,15 +518,22 @@ static void leave_on_block(unsigned int vcpu, void *userdata)
 {
     static int left = 500;
 
-    if (--left == 0) {
-        say("leaving");
-        exit(9);
+    if (--left > 0) {
+        return;
     }
+    say("leaving");
+    if (userdata != NULL) {
+        abort();
+    }
+    exit(9);
 }
+
+static bool crash;
 
 static void leave_on_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
-    qemu_plugin_register_vcpu_tb_exec_cb(tb, leave_on_block, QEMU_PLUGIN_CB_NO_REGS, NULL);
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, leave_on_block, QEMU_PLUGIN_CB_NO_REGS,
+                                         crash ? &crash : NULL);
 }
 
 static void __attribute__((destructor)) on_close(void)
@@ -544,7 +552,8 @@ static bool install_what(qemu_plugin_id_t id, const qemu_info_t *info, const cha
     } else if (strcmp(what, "log=on") == 0) {
         qemu_plugin_register_vcpu_tb_trans_cb(id, log_trans);
         qemu_plugin_register_atexit_cb(id, log_end, NULL);
-    } else if (strcmp(what, "leave=on") == 0) {
+    } else if (strcmp(what, "leave=on") == 0 || strcmp(what, "crash=on") == 0) {
+        crash = what[0] == 'c';
         qemu_plugin_register_vcpu_tb_trans_cb(id, leave_on_trans);
 #if QEMU_PLUGIN_API_VERSION >= 2
     } else if (strcmp(what, "conditions=on") == 0) {

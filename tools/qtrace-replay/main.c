@@ -326,6 +326,7 @@ int main(int argc, char **argv)
     int own = share_traces(reader);
     init_host(reader[own]);
     atexit(at_exit);
+    host_output_survive();
     replaying = true;
     load_plugins();
     if (own == 0) {

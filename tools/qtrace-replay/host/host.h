@@ -174,6 +174,7 @@ int host_output_open(const char *path);
 int host_output_flush(void);
 int host_output_failure(void);
 void host_output_unbuffered(void);
+void host_output_survive(void); /* crashes of plugins */
 
 /* message.c: to stderr. The first form only once for each different format. */
 void host_message_once(const char *fmt, ...) G_GNUC_PRINTF(1, 2);

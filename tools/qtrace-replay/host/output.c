@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,23 @@ int host_output_flush(void)
 int host_output_failure(void)
 {
     return failure;
+}
+
+static void on_crash(int signal)
+{
+    host_output_flush();
+    raise(signal); /* its action is the default one again */
+}
+
+/* QEMU writes each text at once: nothing that a plugin printed before it crashed must be lost. */
+void host_output_survive(void)
+{
+    static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+    struct sigaction action = { .sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
+        sigaction(signals[i], &action, NULL);
+    }
 }
 
 /* For text that comes after the last flush, from destructors. */
