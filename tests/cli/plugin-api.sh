@@ -56,6 +56,11 @@ done
 
 # ---- questions without an answer ----
 
+if [[ ! -x $QEMU10/qemu-x86_64 || ! -r $PLUGINS100/libinsn.so ]]; then
+    skip "questions without an answer" "the test bed lacks QEMU 10.0 or its plugins"
+    exit
+fi
+
 # record10 NAME OPTIONS
 record10() {
     "$QEMU10/qemu-x86_64" -plugin "$qtrace_plugin,out=$tmp/$1$2" "$GUESTS/x86_64/syscalls" \

@@ -8,6 +8,11 @@
 
 . "$(dirname "$0")/../lib.sh"
 
+if [[ ! -x $QEMU10/qemu-x86_64 || ! -r $GUESTS/x86_64/faults ]]; then
+    skip "all" "the test bed lacks QEMU 10.0 or the guests"
+    exit 0
+fi
+
 build_probe() {
     # shellcheck disable=SC2046
     cc -shared -fPIC -O2 -g -Wall -Wextra -Wno-unused-parameter -DQEMU_PLUGIN_API_VERSION="$2" \

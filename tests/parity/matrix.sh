@@ -26,7 +26,7 @@ fi
 
 # Each line runs together. @ is the name of a file to write, @main the address of main.
 plugins_of() {
-    echo "bb bb,inline=on bb,idle=on insn insn,inline=on insn,sizes=on insn,match=$mnemonic empty"
+    echo "bb bb,inline=on bb,idle=on insn insn,inline=on insn,sizes=on empty"
     echo "mem mem,callback=on mem,inline=on mem,callback=on,haddr=on"
     echo "mem,callback=on,track=r"
     echo "mem,callback=on,track=w"
@@ -44,8 +44,9 @@ plugins_of() {
     if [[ ! $several ]]; then # threads that share a cache have no result but with an order
         echo "cache cache,cores=2,l2=on,evict=fifo"
     fi
-    if [[ $small ]]; then
+    if [[ $small ]]; then # a line for each instruction
         echo "execlog execlog,ifilter=$mnemonic execlog,afilter=@main"
+        echo "insn,match=$mnemonic"
     fi
     if [[ $version == 7.2 ]]; then
         echo "mem,inline=on,callback=on"
@@ -245,6 +246,10 @@ matrix() {
         qemu=qemu-$arch folder=$PLUGINS72
     else
         qemu=$QEMU10/qemu-$arch folder=$PLUGINS100
+    fi
+    if ! command -v "$qemu" >/dev/null || [[ ! -r $folder/libinsn.so || ! -r $1 ]]; then
+        skip "$name" "the test bed lacks its QEMU, plugins or guest"
+        return
     fi
     case ${1##*/} in
     threads | churn | atomics) several=1 ;;
