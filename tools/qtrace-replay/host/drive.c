@@ -77,6 +77,7 @@ static int begin_again(struct qtrace_merge **merge, struct qtrace_error *err)
     for (guint i = 0; i < streams->len; i++) {
         struct delivered *d = &g_array_index(streams, struct delivered, i);
         d->gaps_left = d->gaps;
+        host_pending_left(i, &d->block, &d->access);
     }
     qtrace_merge_close(merge);
     host.select = selection();

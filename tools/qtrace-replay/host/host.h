@@ -217,6 +217,9 @@ void host_stream_resume(uint32_t stream, uint32_t block);
 void host_pending_rows(const struct qtrace_item *item);
 void host_pending_event(const struct qtrace_item *item); /* its callbacks run now; NULL = no more */
 void host_count_pending(bool at_end);
+/* Forget those of a stream that could not be counted yet. false: there are none; else the
+ * ordinals of the first. */
+bool host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access);
 
 /* Count them before somebody looks. */
 static inline void host_catch_up(void)

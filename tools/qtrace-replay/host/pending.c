@@ -303,3 +303,19 @@ void host_count_pending(bool at_end)
         }
     }
 }
+
+bool host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access)
+{
+    struct pending *p = streams != NULL && stream < streams->len
+                            ? &g_array_index(streams, struct pending, stream)
+                            : NULL;
+
+    if (p == NULL || p->frame == NULL || p->frame->len == 0) {
+        return false;
+    }
+    const struct qtrace_frame_info *f = frame_info(frame_at(p, 0));
+    *block = f->first_block + p->block;
+    *access = f->first_access + p->access;
+    drop_frames(p, p->frame->len);
+    return true;
+}
