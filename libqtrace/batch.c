@@ -19,6 +19,7 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
     b->batch.started = b->started;
     b->batch.access_end = b->access_end;
     b->batch.vaddr = b->vaddr;
+    b->batch.value = b->value;
     b->batch.insn = b->insn;
     b->batch.flags = b->flags;
     b->batch.event = b->event;
@@ -29,7 +30,8 @@ struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
     /* Counts are 32-bit and rows small: 64 bits cannot overflow here, a size_t of 32 could. */
     uint64_t events = (uint64_t)size->events * sizeof(struct qtrace_event);
     uint64_t blocks = size->blocks, accesses = size->accesses;
-    uint64_t bytes = sizeof(struct qt_batch) + events + blocks * 10 + accesses * 11;
+    uint64_t values = size->values ? accesses * 8 : 0;
+    uint64_t bytes = sizeof(struct qt_batch) + events + blocks * 10 + accesses * 11 + values;
     struct qt_batch *b;
     char *p;
 
@@ -44,6 +46,8 @@ struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
     p += events;
     b->vaddr = (uint64_t *)p;
     p += accesses * 8;
+    b->value = size->values ? (uint64_t *)p : NULL;
+    p += values;
     b->block = (uint32_t *)p;
     p += blocks * 4;
     b->access_end = (uint32_t *)p;
@@ -61,7 +65,38 @@ void qtrace_batch_free(struct qtrace_batch **batch)
 {
     if (batch != NULL && *batch != NULL) {
         free(((struct qt_batch *)*batch)->foreign);
+        free(((struct qt_batch *)*batch)->wide);
         free(*batch);
         *batch = NULL;
     }
+}
+
+bool qtrace_batch_value(const struct qtrace_batch *batch, uint32_t row, unsigned word,
+                        uint64_t *value)
+{
+    uint32_t low = 0, high = batch->n_wide, middle;
+
+    if (batch->value == NULL || row >= batch->n_accesses ||
+        1u << (batch->flags[row] & QTRACE_ACCESS_SIZE) > batch->value_max) {
+        return false;
+    }
+    if (word == 0) {
+        *value = batch->value[row];
+        return true;
+    }
+    while (low < high) {
+        const struct qtrace_wide *w = &batch->wide[middle = low + (high - low) / 2];
+
+        if (w->access_row < row || (w->access_row == row && w->word < word)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == batch->n_wide || batch->wide[low].access_row != row ||
+        batch->wide[low].word != word) {
+        return false;
+    }
+    *value = batch->wide[low].value;
+    return true;
 }

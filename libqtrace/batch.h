@@ -11,21 +11,30 @@
 /* How many rows of each kind. */
 struct qt_batch_size {
     uint32_t blocks, accesses, events;
+    bool values; /* of the accesses */
 };
 
 /* The writable arrays are those that batch shows read-only. One allocation holds all but
- * foreign, which grows (qt_grow); qtrace_batch_free(&batch) releases both. */
+ * foreign and wide, which grow (qt_grow); qtrace_batch_free(&batch) releases all. */
 struct qt_batch {
     struct qtrace_batch batch; /* first: a pointer to it is a pointer to the whole */
     uint32_t *block, *access_end;
     uint16_t *started, *insn;
-    uint64_t *vaddr;
+    uint64_t *vaddr, *value;
     uint8_t *flags;
     struct qtrace_foreign *foreign;
+    struct qtrace_wide *wide;
     struct qtrace_event *event;
 };
 
 /* NULL: out of memory. The counts in batch are set, the rows are not initialised. */
 struct qt_batch *qt_batch_new(const struct qt_batch_size *size);
+
+/* Has the batch values? Its maker may not have known of them. */
+static inline bool qt_batch_has_values(const struct qtrace_batch *b)
+{
+    return b->struct_size >= offsetof(struct qtrace_batch, value_max) + sizeof(b->value_max) &&
+           b->value != NULL;
+}
 
 #endif

@@ -12,11 +12,14 @@ static const struct qt_frame_size first_frame = {1u << 15, 11};
 #define SOFT_EVENTS (QT_MAX_EVENTS / 2)
 /* Of a guest that cannot be foreseen, a frame shall not become too big to be read alone. */
 #define SOFT_LITERALS (1u << 17)
+#define SOFT_VALUE_LITERALS (1u << 19)
 
-void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user)
+void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user,
+                     bool values)
 {
     memset(builder, 0, sizeof(*builder));
     builder->user = user;
+    builder->values = values;
     builder->head.stream = stream;
     builder->head.vcpu = vcpu;
 }
@@ -38,7 +41,11 @@ static const struct qt_frame_size *size_now(const struct qt_builder *b,
 static int open_frame(struct qt_builder *b, const struct qt_frame_size *size)
 {
     unsigned bits = size_now(b, size)->bits;
-    if (!b->open && qt_encoder_begin(&b->encoder, bits, b->seq, b->time) < 0) {
+    if (b->open) {
+        return QTRACE_OK;
+    }
+    if (qt_encoder_begin(&b->encoder, bits, b->seq, b->time) < 0 ||
+        (b->values && qt_encoder_values(&b->encoder, QT_WORD_VALUE_LOG2) < 0)) {
         return QTRACE_E_NOMEM;
     }
     b->open = true;
@@ -144,6 +151,14 @@ static void add_event(struct qt_builder *b, uint64_t word, const uint64_t *words
     b->time = event.time;
 }
 
+static void add_value(struct qt_builder *b, uint32_t node, uint32_t key, uint64_t vaddr,
+                      const uint64_t *words)
+{
+    const uint64_t value[2] = {words[0], qt_word_value_words(qt_word_access_flags(key)) > 1
+                                             ? words[1] : 0};
+    qt_rows_value(&b->encoder, node, key, vaddr, value);
+}
+
 /* An access that did not fit into a word. */
 static void add_access(struct qt_builder *b, const struct qt_lengths *lengths, uint64_t payload,
                        const uint64_t *words)
@@ -152,17 +167,19 @@ static void add_access(struct qt_builder *b, const struct qt_lengths *lengths, u
     uint32_t insn = payload & 0xffff, flags = payload >> 16 & QT_ACCESS_FLAGS;
     uint32_t key = qt_word_insn(insn) | qt_word_flags(flags);
     bool good = !b->dropping && insn < QTRACE_MAX_BLOCK_INSNS;
+    uint32_t node = QT_NO_NODE;
     if (good && flags & QTRACE_ACCESS_FOREIGN) {
-        good = words[1] < UINT32_MAX && insn < qt_length(lengths, words[1]);
-        if (good) {
-            qt_rows_foreign(&rows, &b->encoder, words[1], key, words[0]);
+        if (words[1] < UINT32_MAX && insn < qt_length(lengths, words[1])) {
+            node = qt_rows_foreign(&rows, &b->encoder, words[1], key, words[0]);
         }
     } else if (good) {
-        good = qt_rows_access(&rows, &b->encoder, key, words[0]);
+        node = qt_rows_access(&rows, &b->encoder, key, words[0]);
     }
     qt_rows_store(&b->encoder, &rows);
-    if (!good) {
+    if (node == QT_NO_NODE) {
         lose_access(b);
+    } else if (b->values) {
+        add_value(b, node, key, words[0], words + 2);
     }
 }
 
@@ -176,6 +193,11 @@ static bool is_loss(uint64_t word)
 {
     return qt_control_kind(word) == QT_CONTROL_EVENT &&
            qt_control_payload(word) == QTRACE_EVENT_LOST && qt_control_words(word) == 6;
+}
+
+static uint32_t access_words(const struct qt_builder *b, uint64_t payload)
+{
+    return 2 + (b->values ? qt_word_value_words(payload >> 16) : 0);
 }
 
 static void add_control(struct qt_builder *b, const struct qt_lengths *lengths, uint64_t word,
@@ -193,7 +215,7 @@ static void add_control(struct qt_builder *b, const struct qt_lengths *lengths, 
         qt_builder_partial(b, qt_control_payload(word));
         break;
     case QT_CONTROL_ACCESS:
-        if (qt_control_words(word) == 2) {
+        if (qt_control_words(word) == access_words(b, qt_control_payload(word))) {
             add_access(b, lengths, qt_control_payload(word), words);
         } else {
             lose_access(b);
@@ -220,7 +242,7 @@ static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_word
 {
     struct qt_loss loss = {0};
     uint32_t left;
-    qt_words_count(words, n_words, &loss, &left);
+    qt_words_count(words, n_words, b->values, &loss, &left);
     if (!told) {
         qt_builder_partial(b, left);
     }
@@ -230,7 +252,8 @@ static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_word
 
 static int make_room(struct qt_builder *b, size_t n_words, const struct qt_frame_size *size)
 {
-    if (open_frame(b, size) < 0 || qt_encoder_reserve(&b->encoder, n_words) < 0) {
+    if (open_frame(b, size) < 0 || qt_encoder_reserve(&b->encoder, n_words) < 0 ||
+        (b->values && qt_encoder_reserve_values(&b->encoder, n_words) < 0)) {
         return QTRACE_E_NOMEM;
     }
     /* Only a row of more than a million accesses can come to this. */
@@ -240,10 +263,12 @@ static int make_room(struct qt_builder *b, size_t n_words, const struct qt_frame
     return QTRACE_OK;
 }
 
-static bool is_large(const struct qt_builder *b, const struct qt_rows *rows, uint32_t limit)
+static inline bool is_large(const struct qt_builder *b, const struct qt_rows *rows,
+                            uint32_t limit, bool values)
 {
     return rows->n_blocks + rows->n_accesses >= limit || rows->n_literals >= SOFT_LITERALS ||
-           b->encoder.n_events >= SOFT_EVENTS;
+           b->encoder.n_events >= SOFT_EVENTS ||
+           (values && b->encoder.value.n_literals >= SOFT_VALUE_LITERALS);
 }
 
 /* What is to be done between two rows, seldom. */
@@ -256,15 +281,38 @@ static int between_rows(struct qt_builder *b, uint32_t left, size_t n_words,
     }
     if (b->pending) {
         result = place_loss(b, size, emit, sink);
-    } else if (is_large(b, &b->encoder.rows, size_now(b, size)->rows)) {
+    } else if (is_large(b, &b->encoder.rows, size_now(b, size)->rows, b->values)) {
         result = emit_frame(b, emit, sink);
     }
     return worst(result, make_room(b, n_words, size));
 }
 
-int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
-                   const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
-                   qt_builder_sink *emit, void *sink)
+/* An access in a word of its own, behind which n_words are left. Returns how many of them are its
+ * value. */
+static inline __attribute__((always_inline)) size_t
+add_access_word(struct qt_builder *b, struct qt_rows *rows, const uint64_t *words, size_t n_words,
+                bool user, bool values)
+{
+    const uint64_t word = *words, vaddr = qt_word_vaddr(word, user);
+    const size_t more = values ? qt_word_value_words(qt_word_access_flags(word)) : 0;
+    uint32_t node = QT_NO_NODE;
+
+    if (qt_likely(!b->dropping && more <= n_words)) {
+        node = qt_rows_access(rows, &b->encoder, (uint16_t)word, vaddr);
+    }
+    if (qt_unlikely(node == QT_NO_NODE)) {
+        lose_access(b);
+    } else if (values) {
+        add_value(b, node, (uint16_t)word, vaddr, words + 1);
+    }
+    return more;
+}
+
+/* Made twice, with values and without: without, nothing shall ask for them. */
+static inline __attribute__((always_inline)) int
+add_words(struct qt_builder *b, const struct qt_lengths *lengths, const uint64_t *words,
+          size_t n_words, const struct qt_frame_size *size, qt_builder_sink *emit, void *sink,
+          bool values)
 {
     struct qt_encoder *e = &b->encoder;
     const bool user = b->user;
@@ -277,14 +325,10 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
     for (size_t i = 0; i < n_words; i++) {
         const uint64_t word = words[i];
         if (qt_word_is_access(word)) {
-            if (qt_unlikely(b->dropping ||
-                            !qt_rows_access(&rows, e, (uint16_t)word,
-                                            qt_word_vaddr(word, user)))) {
-                lose_access(b);
-            }
+            i += add_access_word(b, &rows, words + i, n_words - i - 1, user, values);
         } else if (qt_word_is_block(word)) {
             uint32_t left = qt_word_block_left(word);
-            if (qt_unlikely(left || b->pending || is_large(b, &rows, limit))) {
+            if (qt_unlikely(left || b->pending || is_large(b, &rows, limit, values))) {
                 qt_rows_store(e, &rows);
                 int ret = between_rows(b, left, n_words - i, size, emit, sink);
                 result = worst(result, ret);
@@ -313,6 +357,14 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
     return result;
 }
 
+int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
+                   const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
+                   qt_builder_sink *emit, void *sink)
+{
+    return b->values ? add_words(b, lengths, words, n_words, size, emit, sink, true)
+                     : add_words(b, lengths, words, n_words, size, emit, sink, false);
+}
+
 int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)
 {
     int result = QTRACE_OK;
@@ -338,7 +390,7 @@ static bool count_loss_control(uint64_t word, const uint64_t *words, struct qt_l
     return true;
 }
 
-void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
+void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct qt_loss *loss,
                     uint32_t *carry)
 {
     bool any_block = false;
@@ -347,6 +399,7 @@ void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
         uint64_t word = words[i];
         if (qt_word_is_access(word)) {
             loss->accesses++;
+            i += values ? qt_word_value_words(qt_word_access_flags(word)) : 0;
         } else if (qt_word_is_block(word)) {
             if (any_block) {
                 loss->insns -= qt_word_block_left(word);

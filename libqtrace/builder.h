@@ -27,6 +27,7 @@ struct qt_builder {
     struct qt_encoder encoder;
     bool open;                     /* the encoder is in a frame */
     bool user;                     /* how addresses stand in words */
+    bool values;                   /* accesses are followed by their values */
     bool after_loss;               /* the block that runs is a lost one */
     bool dropping;                 /* accesses are lost until the next block */
     bool pending;                  /* something in lost waits for its place */
@@ -39,7 +40,8 @@ struct qt_builder {
 /* Called with a frame that has ended: builder->encoder and builder->head. */
 typedef int qt_builder_sink(void *sink, const struct qt_builder *builder);
 
-void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user);
+void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user,
+                     bool values);
 void qt_builder_finish(struct qt_builder *builder);
 
 /* Add words; frames go to the sink when they are large enough. Returns the sink's result or
@@ -56,9 +58,9 @@ int qt_builder_flush(struct qt_builder *builder, qt_builder_sink *emit,
                      void *sink) QTRACE_MUST_USE;
 void qt_builder_lose(struct qt_builder *builder, const struct qt_loss *loss);
 
-/* Count the rows in words that nobody will record. What the first block says of the one
- * before it is left in *carry. */
-void qt_words_count(const uint64_t *words, size_t n_words, struct qt_loss *loss,
+/* Count the rows in words that nobody will record; values: as in struct qt_builder. What the first
+ * block says of the one before it is left in *carry. */
+void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct qt_loss *loss,
                     uint32_t *carry);
 
 #endif

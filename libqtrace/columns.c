@@ -19,6 +19,8 @@ const char *qtrace_column_name(unsigned id)
         [QTRACE_COLUMN_ACCESS_LITERAL] = "access-literal",
         [QTRACE_COLUMN_EVENT] = "event",
         [QTRACE_COLUMN_SUMMARY] = "summary",
+        [QTRACE_COLUMN_VALUE] = "value",
+        [QTRACE_COLUMN_VALUE_LITERAL] = "value-literal",
         [QTRACE_COLUMN_DEFINITIONS] = "definitions",
         [QTRACE_COLUMN_INDEX] = "index",
     };
@@ -34,51 +36,10 @@ static struct qt_cursor column(const struct qt_column_bytes *bytes, unsigned id)
     return qt_cursor(bytes->data[id], bytes->size[id]);
 }
 
-/* ---- tokens ---- */
-
-struct tokens {
-    struct qt_cursor c; /* behind the token */
-    unsigned kinds, kind;
-    uint64_t run; /* rows before the surprise */
-    bool last;    /* there is no token: no surprise any more */
-};
-
-static bool next_token(struct tokens *t)
-{
-    const unsigned runs = 256 / t->kinds;
-    unsigned byte;
-
-    t->last = t->c.p == t->c.end;
-    if (t->last) {
-        return true;
-    }
-    byte = *t->c.p++;
-    t->kind = byte / runs;
-    t->run = byte % runs;
-    if (t->run == runs - 1) {
-        if (!qt_cursor_max(&t->c, &t->run, QT_MAX_ROWS)) {
-            return false;
-        }
-        t->run += runs - 1;
-    }
-    return t->kind < t->kinds;
-}
-
-static bool first_token(struct tokens *t, const struct qt_column_bytes *bytes, unsigned id,
+static bool first_token(struct qt_tokens *t, const struct qt_column_bytes *bytes, unsigned id,
                         unsigned kinds)
 {
-    *t = (struct tokens){.c = column(bytes, id), .kinds = kinds};
-    return next_token(t);
-}
-
-/* Is the next row as predicted? */
-static inline bool is_predicted(struct tokens *t)
-{
-    if (qt_likely(t->run > 0)) {
-        t->run--;
-        return true;
-    }
-    return t->last;
+    return qt_first_token(t, column(bytes, id), kinds);
 }
 
 /* ---- blocks ---- */
@@ -87,7 +48,7 @@ static inline bool is_predicted(struct tokens *t)
 struct block_decoder {
     struct qt_predictor *p;
     const struct qt_lengths *lengths;
-    struct tokens t;
+    struct qt_tokens t;
     uint32_t current, fresh, history;
 };
 
@@ -99,7 +60,7 @@ static bool surprise_block(struct block_decoder *d, uint32_t *id, uint32_t *entr
     if (d->t.kind == QT_BLOCK_SUCCESSOR) {
         *entry = d->p->entry[d->current].successor;
         *id = d->p->entry[*entry].id;
-        return *entry != 0 && next_token(&d->t);
+        return *entry != 0 && qt_next_token(&d->t);
     }
     if (d->t.kind == QT_BLOCK_NEXT) {
         d->fresh++;
@@ -111,7 +72,7 @@ static bool surprise_block(struct block_decoder *d, uint32_t *id, uint32_t *entr
     }
     *id = d->fresh;
     *entry = qt_predictor_entry(d->p, *id, qt_length(d->lengths, *id));
-    return next_token(&d->t);
+    return qt_next_token(&d->t);
 }
 
 /* Into row i. */
@@ -121,7 +82,7 @@ static const char *decode_block(struct block_decoder *d, struct qt_batch *b, uin
     uint32_t *expected = &p->next_entry[d->history >> (32 - p->bits)];
     uint32_t entry = *expected, id = p->entry[entry].id;
 
-    if (is_predicted(&d->t) ? entry == 0 : !surprise_block(d, &id, &entry)) {
+    if (qt_is_predicted(&d->t) ? entry == 0 : !surprise_block(d, &id, &entry)) {
         return "column block is malformed";
     }
     if (qt_unlikely(p->entry[entry].length == 0)) {
@@ -179,13 +140,14 @@ struct access_decoder {
     struct qt_predictor *p;
     struct qt_batch *b;
     const struct qt_lengths *lengths;
-    struct tokens shape, address;
+    struct qt_tokens shape, address;
     struct qt_cursor literal;
     uint32_t *next; /* where the node of the next access is expected */
-    size_t cap_foreign;
+    struct qt_value_decoder value;
+    size_t cap_foreign, cap_wide;
     uint32_t row;
     uint32_t size; /* log2, of the access before */
-    bool addresses; /* are wanted */
+    bool addresses, values; /* are wanted */
 };
 
 /* The node of an access that was not predicted. */
@@ -229,7 +191,7 @@ static bool surprise_shape(struct access_decoder *d, uint32_t id, uint32_t lengt
     if (qt_can_learn(d->p, d->next)) {
         *d->next = *node;
     }
-    return next_token(&d->shape);
+    return qt_next_token(&d->shape);
 }
 
 /* What predictor k says. */
@@ -273,7 +235,7 @@ static bool wrong_address(struct access_decoder *d, uint32_t node, uint64_t scal
     qt_steps(n, p->recent, d->row, *address, n->step);
     p->scaled[node] = *address - scaled;
     *qt_sequel(p, node, n->last) = *address;
-    return next_token(&d->address);
+    return qt_next_token(&d->address);
 }
 
 static bool decode_address(struct access_decoder *d, uint32_t node, uint32_t size)
@@ -282,7 +244,7 @@ static bool decode_address(struct access_decoder *d, uint32_t node, uint32_t siz
     struct qt_node *n = &p->node[node];
     uint64_t scaled = qt_scaled(qt_recent(p->recent, d->row, 1), d->size, size), address;
 
-    if (qt_likely(is_predicted(&d->address))) {
+    if (qt_likely(qt_is_predicted(&d->address))) {
         address = predict(d, node, scaled, n->favourite);
     } else if (!wrong_address(d, node, scaled, &address)) {
         return false;
@@ -308,6 +270,29 @@ static bool add_foreign(struct access_decoder *d, uint32_t id)
     return true;
 }
 
+static bool decode_value(struct access_decoder *d, uint32_t node)
+{
+    const struct qt_value_access access = {node, d->b->flags[d->row], d->b->vaddr[d->row]};
+    const unsigned n = qt_value_words(access.flags, d->value.log2);
+    uint64_t word[QT_VALUE_WORDS] = {0};
+    uint32_t w = d->b->batch.n_wide;
+    unsigned i;
+
+    if (!qt_values_get(&d->value, &access, word)) {
+        return false;
+    }
+    d->b->value[d->row] = word[0];
+    if (n > 1 && qt_grow((void **)&d->b->wide, &d->cap_wide, w + n - 1, sizeof(*d->b->wide)) < 0) {
+        return false;
+    }
+    for (i = 1; i < n; i++) {
+        d->b->wide[w++] = (struct qtrace_wide){d->row, i, word[i]};
+    }
+    d->b->batch.wide = d->b->wide;
+    d->b->batch.n_wide = w;
+    return true;
+}
+
 static bool decode_access(struct access_decoder *d, uint32_t node)
 {
     struct qt_batch *b = d->b;
@@ -327,6 +312,9 @@ static bool decode_access(struct access_decoder *d, uint32_t node)
     if (d->addresses && !decode_address(d, node, flags & QTRACE_ACCESS_SIZE)) {
         return false;
     }
+    if (d->values && !decode_value(d, node)) {
+        return false;
+    }
     d->next = &d->p->node[key & QT_KEY_FOREIGN ? 0 : node].next;
     d->row++;
     return true;
@@ -339,7 +327,7 @@ static bool decode_row(struct access_decoder *d, uint32_t id, uint32_t length)
     uint32_t node;
 
     while (!last) {
-        if (qt_likely(is_predicted(&d->shape))) {
+        if (qt_likely(qt_is_predicted(&d->shape))) {
             node = *d->next;
             last = node == 0;
         } else if (!surprise_shape(d, id, length, &node, &last)) {
@@ -370,20 +358,34 @@ static bool decode_rows(struct access_decoder *d)
         b->access_end[i] = d->row;
     }
     return d->row == b->batch.n_accesses && d->shape.last &&
-           (!d->addresses || (d->address.last && d->literal.p == d->literal.end));
+           (!d->addresses || (d->address.last && d->literal.p == d->literal.end)) &&
+           (!d->values || qt_values_at_end(&d->value));
 }
 
-static const char *decode_accesses(struct qt_predictor *p, struct qt_batch *b,
-                                   const struct qt_column_bytes *bytes,
+/* The first tokens of those columns that are wanted. */
+static bool open_columns(struct access_decoder *d, const struct qt_column_bytes *bytes)
+{
+    return first_token(&d->shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS) &&
+           (!d->addresses ||
+            first_token(&d->address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS, QT_ADDRESS_KINDS)) &&
+           (!d->values || qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
+                                         column(bytes, QTRACE_COLUMN_VALUE_LITERAL)));
+}
+
+static const char *decode_accesses(struct qt_predictor *p, struct qt_values *values,
+                                   struct qt_batch *b, const struct qt_column_bytes *bytes,
                                    const struct qt_lengths *lengths)
 {
+    const bool addresses = (bytes->select & QTRACE_SELECT_ADDRESSES) == QTRACE_SELECT_ADDRESSES;
     struct access_decoder d = {
         .p = p,
         .b = b,
         .lengths = lengths,
         .literal = column(bytes, QTRACE_COLUMN_ACCESS_LITERAL),
+        .value.values = values,
         .next = &p->node[0].next,
-        .addresses = (bytes->select & QTRACE_SELECT_ADDRESSES) == QTRACE_SELECT_ADDRESSES,
+        .addresses = addresses,
+        .values = addresses && b->value != NULL,
     };
 
     if (b->batch.n_accesses == 0 ||
@@ -391,12 +393,15 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_batch *b,
         memset(b->access_end, 0, b->batch.n_blocks * sizeof(*b->access_end));
         return NULL;
     }
-    return first_token(&d.shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS) &&
-                   (!d.addresses || first_token(&d.address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS,
-                                                QT_ADDRESS_KINDS)) &&
-                   decode_rows(&d)
-               ? NULL
-               : "columns access-shape, -address and -literal are malformed";
+    if (d.values && qt_values_begin(values, bytes->bits) < 0) {
+        return "out of memory";
+    }
+    if (!open_columns(&d, bytes) || !decode_rows(&d)) {
+        return d.values ? "columns access-shape, -address, -literal and value are malformed"
+                        : "columns access-shape, -address and -literal are malformed";
+    }
+    b->batch.value_max = d.values ? 1u << d.value.log2 : 0;
+    return NULL;
 }
 
 /* ---- events ---- */
@@ -464,8 +469,8 @@ static const char *decode_events(struct qt_batch *b, const struct qt_column_byte
     return c.p == c.end ? NULL : "column event is malformed";
 }
 
-static const char *decode_all(struct qt_predictor *p, struct qt_batch *b,
-                              const struct qt_column_bytes *bytes,
+static const char *decode_all(struct qt_predictor *p, struct qt_values *values,
+                              struct qt_batch *b, const struct qt_column_bytes *bytes,
                               const struct qt_lengths *lengths)
 {
     const char *why = NULL;
@@ -473,7 +478,7 @@ static const char *decode_all(struct qt_predictor *p, struct qt_batch *b,
     if (bytes->select & QTRACE_SELECT_BLOCKS) {
         why = decode_blocks(p, b, bytes, lengths);
         why = why == NULL ? decode_started(b, bytes) : why;
-        why = why == NULL ? decode_accesses(p, b, bytes, lengths) : why;
+        why = why == NULL ? decode_accesses(p, values, b, bytes, lengths) : why;
     }
     if (why == NULL && bytes->select & QTRACE_SELECT_EVENTS) {
         why = decode_events(b, bytes);
@@ -493,12 +498,15 @@ static void leave_out(struct qtrace_batch *b, unsigned select)
     if ((select & QTRACE_SELECT_ADDRESSES) != QTRACE_SELECT_ADDRESSES) {
         b->vaddr = NULL;
     }
+    if ((select & QTRACE_SELECT_VALUES) != QTRACE_SELECT_VALUES) {
+        b->value = NULL;
+    }
     if (!(select & QTRACE_SELECT_EVENTS)) {
         b->n_events = 0;
     }
 }
 
-int qt_columns_decode(struct qt_predictor *p, struct qt_batch *batch,
+int qt_columns_decode(struct qt_predictor *p, struct qt_values *values, struct qt_batch *batch,
                       const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
                       const char **why)
 {
@@ -509,7 +517,7 @@ int qt_columns_decode(struct qt_predictor *p, struct qt_batch *batch,
         return QTRACE_E_NOMEM;
     }
     p->undefined = UINT32_MAX;
-    *why = decode_all(p, batch, bytes, lengths);
+    *why = decode_all(p, values, batch, bytes, lengths);
     if (*why != NULL) {
         return QTRACE_E_DAMAGED;
     }

@@ -14,9 +14,11 @@
 #include "loss.h"
 #include "predict.h"
 #include "qtrace/reader.h"
+#include "tokens.h"
+#include "values.h"
 
-/* Columns of event frames have the ids 1 .. QT_COLUMNS - 1. */
-#define QT_COLUMNS 7
+/* Columns of event frames have the ids 1 .. QT_COLUMNS - 1, but for the summary's. */
+#define QT_COLUMNS 10
 
 enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLATION = 4,
        QT_ROWS_COUNT = 5, QT_ROWS_FRAME = 6 };
@@ -30,8 +32,7 @@ enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLA
 /* All flags of an access that have a meaning. */
 #define QT_ACCESS_FLAGS 0x7f
 
-/* Predicted columns consist of tokens: so many rows were as predicted, and what kind of surprise
- * came then. Behind the last token all rows are as predicted. */
+/* The kinds of surprises (tokens.h). */
 enum {
     QT_BLOCK_SUCCESSOR, /* the block that followed the row's block last time */
     QT_BLOCK_NEXT,      /* id of the last one written out, plus 1 */
@@ -50,20 +51,6 @@ enum {
     QT_ADDRESS_BY,          /* and above: this predictor was right */
     QT_ADDRESS_KINDS = QT_ADDRESS_BY + QT_PREDICTORS,
 };
-
-#define QT_TOKEN_MAX 6 /* bytes */
-
-static inline uint8_t *qt_put_token(uint8_t *p, unsigned kinds, unsigned kind, uint32_t run)
-{
-    const unsigned runs = 256 / kinds;
-
-    if (qt_likely(run < runs - 1)) {
-        *p++ = (uint8_t)(kind * runs + run);
-        return p;
-    }
-    *p++ = (uint8_t)(kind * runs + runs - 1);
-    return qt_put_varint(p, run - (runs - 1));
-}
 
 /* Lengths of the translations, by pages so that sparse ids cost little. Pages never move. */
 #define QT_LENGTH_PAGE 512
@@ -95,9 +82,10 @@ struct qt_column_bytes {
 /* Fill the selected rows of batch, whose counts are those of the frame and whose first_* are
  * set; rows that are not selected have no place in it, and the counts become 0. QTRACE_E_DAMAGED:
  * the columns contradict each other or the definitions; *why tells, and predictor->undefined is
- * the block that is not defined, if this is the reason. predictor: tables to work with, kept
- * from frame to frame. */
-int qt_columns_decode(struct qt_predictor *predictor, struct qt_batch *batch,
+ * the block that is not defined, if this is the reason. predictor and values: tables to work with,
+ * kept from frame to frame. The batch has room for values if they are to be decoded. */
+int qt_columns_decode(struct qt_predictor *predictor, struct qt_values *values,
+                      struct qt_batch *batch,
                       const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
                       const char **why);
 

@@ -20,6 +20,7 @@ void qt_encoder_finish(struct qt_encoder *e)
     unsigned i;
 
     qt_predictor_finish(&e->predictor);
+    qt_values_finish(&e->value.values);
     qt_buf_finish(&e->left);
     for (i = 0; i < QT_COLUMNS; i++) {
         qt_buf_finish(&e->column[i]);
@@ -55,11 +56,35 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
     e->partial_row = 0;
     e->n_events = e->n_syscalls = 0;
     e->lost = (struct qt_loss){0};
+    e->value.on = false;
     e->left.len = 0;
     e->first_seq = seq;
     e->first_time = time;
     e->last = (struct qtrace_event){.seq = seq, .time = time};
     return QTRACE_OK;
+}
+
+int qt_encoder_values(struct qt_encoder *e, unsigned log2)
+{
+    const uint8_t head = (uint8_t)log2;
+    struct qt_value_encoder *v = &e->value;
+
+    v->on = true;
+    v->log2 = log2;
+    v->run = v->n_literals = 0;
+    v->column = &e->column[QTRACE_COLUMN_VALUE];
+    v->literal = &e->column[QTRACE_COLUMN_VALUE_LITERAL];
+    return qt_values_begin(&v->values, e->predictor.bits) < 0
+               ? QTRACE_E_NOMEM
+               : qt_buf_append(v->column, &head, sizeof(head));
+}
+
+int qt_encoder_reserve_values(struct qt_encoder *e, size_t words)
+{
+    return qt_buf_reserve(e->value.column, words * QT_TOKEN_MAX) < 0 ||
+                   qt_buf_reserve(e->value.literal, words * QT_VALUE_BYTES_MAX) < 0
+               ? QTRACE_E_NOMEM
+               : QTRACE_OK;
 }
 
 int qt_encoder_reserve(struct qt_encoder *e, size_t rows)
@@ -215,6 +240,15 @@ int qt_encoder_event(struct qt_encoder *e, const struct qtrace_event *event)
 
 /* ---- the end ---- */
 
+static void end_values(struct qt_encoder *e)
+{
+    if (e->rows.n_accesses == 0) {
+        e->value.column->len = 0;
+    }
+    e->column_rows[QTRACE_COLUMN_VALUE] = e->rows.n_accesses;
+    e->column_rows[QTRACE_COLUMN_VALUE_LITERAL] = e->value.n_literals;
+}
+
 void qt_encoder_end(struct qt_encoder *e)
 {
     struct qt_rows rows = qt_rows_load(e);
@@ -227,6 +261,9 @@ void qt_encoder_end(struct qt_encoder *e)
     n[QTRACE_COLUMN_ACCESS_ADDRESS] = rows.n_accesses;
     n[QTRACE_COLUMN_ACCESS_LITERAL] = rows.n_literals;
     n[QTRACE_COLUMN_EVENT] = e->n_events;
+    if (e->value.on) {
+        end_values(e);
+    }
 }
 
 /* ---- counts ---- */
@@ -293,70 +330,120 @@ int qt_encoder_count(const struct qt_encoder *e, struct qtrace_counts *counts)
 
 /* ---- batches ---- */
 
-/* The accesses of a row, up to end; *foreign counts the foreign ones so far. */
-static const char *batch_accesses(struct qt_rows *r, struct qt_encoder *e,
-                                  const struct qtrace_batch *b, uint32_t end,
-                                  const struct qt_lengths *lengths, uint32_t *foreign)
-{
-    const struct qtrace_foreign *f;
-    uint32_t row = r->n_accesses, key;
+/* A batch on its way into columns. */
+struct batch_encoder {
+    struct qt_rows rows;
+    struct qt_encoder *e;
+    const struct qtrace_batch *b;
+    const struct qt_lengths *lengths;
+    uint32_t n_foreign, n_wide; /* so far */
+};
 
-    if (end < row || end > b->n_accesses) {
-        return "the ends of accesses are out of order";
+static const char *batch_value(struct batch_encoder *d, uint32_t row, uint32_t node)
+{
+    const struct qtrace_batch *b = d->b;
+    const unsigned flags = b->flags[row], n = qt_value_words(flags, d->e->value.log2);
+    const uint64_t mask = n == 0 ? 0 : qt_value_mask(flags);
+    const struct qt_value_access access = {node, flags, b->vaddr[row]};
+    uint64_t word[QT_VALUE_WORDS] = {b->value[row]};
+    unsigned i;
+
+    if (word[0] & ~mask) {
+        return "a value has more bytes than its access";
     }
-    for (; row < end; row++) {
-        key = (uint32_t)(qt_word_insn(b->insn[row]) | qt_word_flags(b->flags[row]));
-        if (b->flags[row] & ~QT_ACCESS_FLAGS) {
-            return "an access has unknown flags";
+    for (i = 1; i < n; i++, d->n_wide++) {
+        const struct qtrace_wide *w = &b->wide[d->n_wide];
+
+        if (d->n_wide == b->n_wide || w->access_row != row || w->word != i) {
+            return "values and their accesses disagree";
         }
-        if (b->insn[row] >= QTRACE_MAX_BLOCK_INSNS) {
+        word[i] = w->value;
+    }
+    qt_values_put(&d->e->value, &access, word);
+    return NULL;
+}
+
+static const char *batch_access(struct batch_encoder *d, uint32_t row)
+{
+    const struct qtrace_batch *b = d->b;
+    const uint32_t key = (uint32_t)(qt_word_insn(b->insn[row]) | qt_word_flags(b->flags[row]));
+    const struct qtrace_foreign *f;
+    uint32_t node;
+
+    if (b->flags[row] & ~QT_ACCESS_FLAGS) {
+        return "an access has unknown flags";
+    }
+    if (b->insn[row] >= QTRACE_MAX_BLOCK_INSNS) {
+        return "an access has an instruction that its block has not";
+    }
+    if (!(b->flags[row] & QTRACE_ACCESS_FOREIGN)) {
+        node = qt_rows_access(&d->rows, d->e, key, b->vaddr[row]);
+        if (node == QT_NO_NODE) {
             return "an access has an instruction that its block has not";
         }
-        if (!(b->flags[row] & QTRACE_ACCESS_FOREIGN)) {
-            if (!qt_rows_access(r, e, key, b->vaddr[row])) {
-                return "an access has an instruction that its block has not";
-            }
-            continue;
-        }
-        f = &b->foreign[*foreign];
-        if (*foreign == b->n_foreign || f->access_row != row ||
-            b->insn[row] >= qt_length(lengths, f->block)) {
+    } else {
+        f = &b->foreign[d->n_foreign];
+        if (d->n_foreign == b->n_foreign || f->access_row != row ||
+            b->insn[row] >= qt_length(d->lengths, f->block)) {
             return "foreign accesses and their rows disagree";
         }
-        qt_rows_foreign(r, e, f->block, key, b->vaddr[row]);
-        ++*foreign;
+        node = qt_rows_foreign(&d->rows, d->e, f->block, key, b->vaddr[row]);
+        d->n_foreign++;
     }
-    return NULL;
+    return d->e->value.on ? batch_value(d, row, node) : NULL;
+}
+
+/* The accesses of a row, up to end. */
+static const char *batch_accesses(struct batch_encoder *d, uint32_t end)
+{
+    const char *why = NULL;
+    uint32_t row = d->rows.n_accesses;
+
+    if (end < row || end > d->b->n_accesses) {
+        return "the ends of accesses are out of order";
+    }
+    for (; why == NULL && row < end; row++) {
+        why = batch_access(d, row);
+    }
+    return why;
+}
+
+/* Is everything in the batch taken? */
+static const char *batch_rest(const struct batch_encoder *d)
+{
+    if (d->rows.n_accesses != d->b->n_accesses) {
+        return "the ends of accesses are out of order";
+    }
+    if (d->n_foreign != d->b->n_foreign) {
+        return "foreign accesses and their rows disagree";
+    }
+    return d->e->value.on && d->n_wide != d->b->n_wide ? "values and their accesses disagree"
+                                                       : NULL;
 }
 
 static const char *batch_blocks(struct qt_encoder *e, const struct qtrace_batch *b,
                                 const struct qt_lengths *lengths)
 {
-    struct qt_rows rows = qt_rows_load(e);
-    uint32_t i, left, foreign = 0;
-    const char *why = batch_accesses(&rows, e, b, b->access_begin, lengths, &foreign);
+    struct batch_encoder d = {.rows = qt_rows_load(e), .e = e, .b = b, .lengths = lengths};
+    const char *why = batch_accesses(&d, b->access_begin);
+    uint32_t i, left;
 
     for (i = 0; why == NULL && i < b->n_blocks; i++) {
-        if (!qt_rows_block(&rows, e, b->block[i], lengths)) {
+        if (!qt_rows_block(&d.rows, e, b->block[i], lengths)) {
             return "a block is not defined";
         }
-        left = rows.length - b->started[i];
+        left = d.rows.length - b->started[i];
         if (left != 0) {
-            qt_rows_store(e, &rows);
+            qt_rows_store(e, &d.rows);
             if (!qt_encoder_left(e, left)) {
                 return "a block cannot have started so many instructions";
             }
-            rows = qt_rows_load(e);
+            d.rows = qt_rows_load(e);
         }
-        why = batch_accesses(&rows, e, b, b->access_end[i], lengths, &foreign);
+        why = batch_accesses(&d, b->access_end[i]);
     }
-    qt_rows_store(e, &rows);
-    if (why == NULL && rows.n_accesses != b->n_accesses) {
-        why = "the ends of accesses are out of order";
-    } else if (why == NULL && foreign != b->n_foreign) {
-        why = "foreign accesses and their rows disagree";
-    }
-    return why;
+    qt_rows_store(e, &d.rows);
+    return why == NULL ? batch_rest(&d) : why;
 }
 
 static int batch_events(struct qt_encoder *e, const struct qtrace_batch *b)
@@ -381,6 +468,32 @@ static unsigned table_bits(uint64_t rows)
     return bits;
 }
 
+/* log2 of the bytes of the largest access that has a value, or too much. */
+static unsigned value_log2(const struct qtrace_batch *b)
+{
+    unsigned log2 = 0;
+
+    while (log2 <= QT_VALUE_LOG2 && 1u << log2 != b->value_max) {
+        log2++;
+    }
+    return log2;
+}
+
+static int begin_batch(struct qt_encoder *e, const struct qtrace_batch *b, uint64_t rows)
+{
+    if (qt_encoder_begin(e, table_bits(rows), b->first_seq, b->first_time) < 0 ||
+        qt_encoder_reserve(e, rows) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    if (!qt_batch_has_values(b)) {
+        return QTRACE_OK;
+    }
+    return qt_encoder_values(e, value_log2(b)) < 0 ||
+                   qt_encoder_reserve_values(e, (size_t)b->n_accesses + b->n_wide) < 0
+               ? QTRACE_E_NOMEM
+               : QTRACE_OK;
+}
+
 int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
                      const struct qt_lengths *lengths, const char **why)
 {
@@ -391,9 +504,12 @@ int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
         *why = "a batch has too many rows";
         return QTRACE_E_INVALID;
     }
+    if (qt_batch_has_values(batch) && value_log2(batch) > QT_VALUE_LOG2) {
+        *why = "values cannot be of such a size";
+        return QTRACE_E_INVALID;
+    }
     *why = "out of memory";
-    if (qt_encoder_begin(e, table_bits(rows), batch->first_seq, batch->first_time) < 0 ||
-        qt_encoder_reserve(e, rows) < 0) {
+    if (begin_batch(e, batch, rows) < 0) {
         return QTRACE_E_NOMEM;
     }
     *why = batch_blocks(e, batch, lengths);

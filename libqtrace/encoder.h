@@ -16,6 +16,7 @@
 #include "columns.h"
 #include "counts.h"
 #include "predict.h"
+#include "values.h"
 #include "words.h"
 
 struct qt_rows {
@@ -47,6 +48,7 @@ struct qt_encoder {
     struct qtrace_event last; /* before any: what the first one is measured from */
     uint64_t first_seq, first_time;
     struct qt_loss lost; /* before the frame, as its first event says */
+    struct qt_value_encoder value;
     struct qt_buf left;  /* id and started of the rows that are not whole, two uint32_t each */
 };
 
@@ -54,6 +56,12 @@ void qt_encoder_finish(struct qt_encoder *encoder);
 
 /* Begin a frame with tables of 2^bits entries; seq and time in force at its first row. */
 int qt_encoder_begin(struct qt_encoder *encoder, unsigned bits, uint64_t seq, uint64_t time);
+
+/* The frame that has just begun has values, of accesses of up to 2^log2 bytes. */
+int qt_encoder_values(struct qt_encoder *encoder, unsigned log2);
+
+/* Room for so many more words of values. */
+int qt_encoder_reserve_values(struct qt_encoder *encoder, size_t words);
 
 /* Room for so many more block and access rows. Before qt_rows_load. */
 int qt_encoder_reserve(struct qt_encoder *encoder, size_t rows);
@@ -218,9 +226,11 @@ static inline void qt_rows_address(struct qt_rows *r, const struct qt_predictor 
     r->recent[r->n_accesses++ % QT_RECENT] = address;
 }
 
-/* An access of the row's block; key: instruction and flags as in a word. False: the block has
- * not that instruction. */
-static inline bool qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
+#define QT_NO_NODE UINT32_MAX
+
+/* An access of the row's block; key: instruction and flags as in a word. Returns its node;
+ * QT_NO_NODE: the block has not that instruction. */
+static inline uint32_t qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
                                   uint64_t address)
 {
     uint32_t node = *r->next;
@@ -229,7 +239,7 @@ static inline bool qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint3
         r->shape_run++;
     } else {
         if (qt_unlikely(qt_word_access_insn(key) >= r->length)) {
-            return false;
+            return QT_NO_NODE;
         }
         node = qt_encoder_shape(e, r->shape_run, r->next, r->id, key,
                                 qt_recent(r->recent, r->n_accesses, 1));
@@ -237,12 +247,12 @@ static inline bool qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint3
     }
     r->next = &r->node[node].next;
     qt_rows_address(r, &e->predictor, node, key, address);
-    return true;
+    return node;
 }
 
-/* An access of another block, which is defined and has that instruction. */
-static inline void qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
-                                   uint32_t key, uint64_t address)
+/* An access of another block, which is defined and has that instruction. Returns its node. */
+static inline uint32_t qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
+                                       uint32_t key, uint64_t address)
 {
     uint32_t node = *r->next;
 
@@ -257,6 +267,16 @@ static inline void qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, uint
     /* Rows of other blocks share this node: what followed here says nothing there. */
     r->next = &r->node[0].next;
     qt_rows_address(r, &e->predictor, node, key, address);
+    return node;
+}
+
+/* The value of the access with this node that was added last, where the frame has values. */
+static inline void qt_rows_value(struct qt_encoder *e, uint32_t node, uint32_t key,
+                                 uint64_t address, const uint64_t *word)
+{
+    const struct qt_value_access access = {node, qt_word_access_flags(key), address};
+
+    qt_values_put(&e->value, &access, word);
 }
 
 #endif

@@ -22,6 +22,8 @@ static uint32_t row_kind(unsigned id)
         [QTRACE_COLUMN_ACCESS_LITERAL] = QT_ROWS_ACCESS,
         [QTRACE_COLUMN_EVENT] = QT_ROWS_EVENT,
         [QTRACE_COLUMN_SUMMARY] = QT_ROWS_COUNT,
+        [QTRACE_COLUMN_VALUE] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_VALUE_LITERAL] = QT_ROWS_ACCESS,
         [QTRACE_COLUMN_DEFINITIONS] = QT_ROWS_TRANSLATION,
         [QTRACE_COLUMN_INDEX] = QT_ROWS_FRAME,
     };
@@ -33,12 +35,14 @@ static uint32_t row_kind(unsigned id)
 static size_t column_needs(unsigned id, uint32_t **needs)
 {
     static uint32_t list[] = {QTRACE_COLUMN_BLOCK, QTRACE_COLUMN_ACCESS_SHAPE,
-                              QTRACE_COLUMN_ACCESS_ADDRESS};
+                              QTRACE_COLUMN_ACCESS_ADDRESS, QTRACE_COLUMN_VALUE};
     static const uint8_t n[] = {
         [QTRACE_COLUMN_STARTED] = 1,
         [QTRACE_COLUMN_ACCESS_SHAPE] = 1,
         [QTRACE_COLUMN_ACCESS_ADDRESS] = 2,
         [QTRACE_COLUMN_ACCESS_LITERAL] = 3,
+        [QTRACE_COLUMN_VALUE] = 3,
+        [QTRACE_COLUMN_VALUE_LITERAL] = 4,
     };
 
     *needs = list;
@@ -226,12 +230,20 @@ void qt_frame_coder_finish(struct qt_frame_coder *coder)
 
     qt_codec_finish(&coder->codec);
     qt_predictor_finish(&coder->predictor);
+    qt_values_finish(&coder->values);
     qt_counts_finish(&coder->counts);
     qt_buf_finish(&coder->summary);
     for (i = 0; i < QT_COLUMNS; i++) {
         qt_buf_finish(&coder->raw[i]);
     }
     qt_buf_finish(&coder->stored);
+}
+
+/* Can a reader do without it? */
+static bool is_optional(unsigned id)
+{
+    return id == QTRACE_COLUMN_SUMMARY || id == QTRACE_COLUMN_INDEX || id == QTRACE_COLUMN_VALUE ||
+           id == QTRACE_COLUMN_VALUE_LITERAL;
 }
 
 int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_frame *frame,
@@ -258,7 +270,7 @@ int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_
         .stored_size = coder->stored.len - begin,
     };
     frame->crc[i] = qt_crc32c(0, coder->stored.data + begin, coder->stored.len - begin);
-    if (id != QTRACE_COLUMN_SUMMARY && id != QTRACE_COLUMN_INDEX) {
+    if (!is_optional(id)) {
         frame->mandatory |= (uint16_t)(1u << i);
     }
     frame->info.n_columns++;
@@ -345,33 +357,28 @@ static uint64_t rows_wanted(const struct qtrace_frame_info *f, unsigned id, uint
         return rows <= f->accesses ? rows : f->accesses;
     case QTRACE_COLUMN_EVENT:
         return f->events;
+    case QTRACE_COLUMN_VALUE_LITERAL:
+        return rows <= f->accesses * QT_VALUE_WORDS ? rows : f->accesses;
     default:
         return rows == 0 ? 0 : f->accesses;
     }
 }
 
-/* Find the columns in the directory: index + 1 by id, 0 = absent. */
-static int find_columns(const struct qt_frame *frame, unsigned *index, struct qtrace_error *err)
+static bool is_known(const struct qtrace_column_info *c)
+{
+    return c->id > 0 && c->id < QT_COLUMNS && c->id != QTRACE_COLUMN_SUMMARY &&
+           c->encoding == QT_ENCODING && c->codec <= QT_CODEC_LZ4;
+}
+
+static int check_rows(const struct qt_frame *frame, const unsigned *index,
+                      struct qtrace_error *err)
 {
     const struct qtrace_frame_info *f = &frame->info;
-    const struct qtrace_column_info *c;
     uint64_t rows;
-    unsigned i, id;
+    unsigned id;
 
-    for (i = 0; i < f->n_columns; i++) {
-        c = &f->column[i];
-        if (c->id > 0 && c->id < QT_COLUMNS && c->encoding == QT_ENCODING &&
-            c->codec <= QT_CODEC_LZ4) {
-            index[c->id] = i + 1;
-        } else if (frame->mandatory >> i & 1) {
-            return qtrace_error_set(err, QTRACE_E_REFUSED, c->offset,
-                                    "column %u (%s), encoding %u, codec %u is not known",
-                                    c->id, qtrace_column_name(c->id), c->encoding, c->codec);
-        }
-    }
     for (id = 1; id < QT_COLUMNS; id++) {
-        c = index[id] == 0 ? NULL : &f->column[index[id] - 1];
-        rows = c == NULL ? 0 : c->rows;
+        rows = index[id] == 0 ? 0 : f->column[index[id] - 1].rows;
         if (rows != rows_wanted(f, id, rows)) {
             return qtrace_error_set(err, QTRACE_E_DAMAGED, f->offset,
                                     "column %s has not the rows of its frame",
@@ -379,6 +386,32 @@ static int find_columns(const struct qt_frame *frame, unsigned *index, struct qt
         }
     }
     return QTRACE_OK;
+}
+
+/* Find the columns in the directory: index + 1 by id, 0 = absent. */
+static int find_columns(const struct qt_frame *frame, unsigned *index, struct qtrace_error *err)
+{
+    const struct qtrace_frame_info *f = &frame->info;
+    const struct qtrace_column_info *c;
+    bool values = true;
+    unsigned i;
+
+    for (i = 0; i < f->n_columns; i++) {
+        c = &f->column[i];
+        if (is_known(c)) {
+            index[c->id] = i + 1;
+        } else if (frame->mandatory >> i & 1) {
+            return qtrace_error_set(err, QTRACE_E_REFUSED, c->offset,
+                                    "column %u (%s), encoding %u, codec %u is not known",
+                                    c->id, qtrace_column_name(c->id), c->encoding, c->codec);
+        }
+        values = values && (is_known(c) || c->id != QTRACE_COLUMN_VALUE_LITERAL);
+    }
+    if (!values || index[QTRACE_COLUMN_VALUE] == 0) {
+        /* one is nothing without the other */
+        index[QTRACE_COLUMN_VALUE] = index[QTRACE_COLUMN_VALUE_LITERAL] = 0;
+    }
+    return check_rows(frame, index, err);
 }
 
 uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select)
@@ -390,6 +423,8 @@ uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select)
         [QTRACE_COLUMN_ACCESS_ADDRESS] = QTRACE_SELECT_ADDRESSES,
         [QTRACE_COLUMN_ACCESS_LITERAL] = QTRACE_SELECT_ADDRESSES,
         [QTRACE_COLUMN_EVENT] = QTRACE_SELECT_EVENTS,
+        [QTRACE_COLUMN_VALUE] = QTRACE_SELECT_VALUES,
+        [QTRACE_COLUMN_VALUE_LITERAL] = QTRACE_SELECT_VALUES,
     };
     uint32_t wanted = 0;
     unsigned i, id, need;
@@ -440,13 +475,14 @@ static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame
     return QTRACE_OK;
 }
 
-static struct qt_batch *new_batch(const struct qtrace_frame_info *f, unsigned select)
+static struct qt_batch *new_batch(const struct qtrace_frame_info *f, unsigned select, bool values)
 {
     const bool accesses = (select & QTRACE_SELECT_ACCESSES) == QTRACE_SELECT_ACCESSES;
     const struct qt_batch_size size = {
         .blocks = select & QTRACE_SELECT_BLOCKS ? (uint32_t)f->blocks : 0,
         .accesses = accesses ? (uint32_t)f->accesses : 0,
         .events = select & QTRACE_SELECT_EVENTS ? (uint32_t)f->events : 0,
+        .values = values,
     };
     struct qt_batch *b = qt_batch_new(&size);
 
@@ -486,12 +522,12 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
     const char *why;
     int ret;
 
-    b = new_batch(&frame->info, bytes->select);
+    b = new_batch(&frame->info, bytes->select, bytes->size[QTRACE_COLUMN_VALUE] > 0);
     *batch = b == NULL ? NULL : &b->batch;
     if (b == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    ret = qt_columns_decode(&coder->predictor, b, bytes, lengths, &why);
+    ret = qt_columns_decode(&coder->predictor, &coder->values, b, bytes, lengths, &why);
     if (ret == QTRACE_OK && bytes->select & QTRACE_SELECT_BLOCKS &&
         b->batch.n_insns != frame->info.insns) {
         ret = QTRACE_E_DAMAGED;

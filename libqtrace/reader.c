@@ -92,6 +92,7 @@ static void show_run(struct qtrace_run *run, const Qtrace__Run *m)
     run->pid = m->pid;
     run->mem = m->mem;
     run->disas = m->disas;
+    run->values = m->values;
 }
 
 static void free_messages(struct qtrace_reader *r)

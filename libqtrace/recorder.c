@@ -32,7 +32,7 @@ struct qt_recorder {
     pthread_cond_t wanted; /* the thread waits for work */
     pthread_t thread;
     struct timespec start;
-    bool user, drop;
+    bool user, values, drop;
     unsigned wait_ms;
     size_t ring_bytes, rings_bytes;
     _Atomic uint64_t seq;
@@ -166,7 +166,7 @@ static void count_loss(struct qt_producer *p, size_t n_words)
 {
     uint32_t carry;
     bool any_block = p->loss.blocks > 0;
-    qt_words_count(qt_ring_scratch(&p->ring), n_words, &p->loss, &carry);
+    qt_words_count(qt_ring_scratch(&p->ring), n_words, p->recorder->values, &p->loss, &carry);
     if (any_block) {
         p->loss.insns -= carry;
     } else if (carry) {
@@ -291,11 +291,29 @@ void qt_event(struct qt_producer *p, enum qtrace_event_kind kind, unsigned n_arg
 }
 
 void qt_producer_access(struct qt_producer *p, uint32_t insn, uint32_t flags, uint64_t vaddr,
-                        uint32_t block)
+                        uint32_t block, const uint64_t *value)
 {
-    uint64_t words[] = {vaddr, block};
-    reserve(p, 2);
-    put(p, QT_CONTROL_ACCESS, (uint64_t)flags << 16 | insn, 2, words);
+    unsigned more = p->recorder->values ? qt_word_value_words(flags) : 0;
+    uint64_t words[4] = {vaddr, block};
+    for (unsigned i = 0; i < more; i++) {
+        words[2 + i] = value[i];
+    }
+    reserve(p, 2 + more);
+    put(p, QT_CONTROL_ACCESS, (uint64_t)flags << 16 | insn, 2 + more, words);
+    turn_if_full(p);
+}
+
+void qt_push_value(struct qt_producer *p, uint64_t word, const uint64_t *value)
+{
+    unsigned n = qt_word_value_words(qt_word_access_flags(word));
+    reserve(p, n);
+    uint64_t *next = p->next;
+    *next++ = word;
+    *next++ = value[0];
+    if (n > 1) {
+        *next++ = value[1];
+    }
+    __atomic_store_n(&p->next, next, __ATOMIC_RELEASE);
     turn_if_full(p);
 }
 
@@ -342,7 +360,7 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         p->vcpu = vcpu;
         p->stream = r->n_streams++;
         p->open = true;
-        qt_builder_init(p->builder, p->stream, vcpu, r->user);
+        qt_builder_init(p->builder, p->stream, vcpu, r->user, r->values);
         r->rings_used += p->ring.map_size;
         r->n_live++;
         /* The first chunk ends with the beginning of the stream and room for one word, so that
@@ -544,7 +562,8 @@ static void take_definitions(struct qt_recorder *r)
  * memory, neither here nor where they are read side by side. */
 static struct qt_frame_size frame_size(const struct qt_recorder *r)
 {
-    struct qt_frame_size size = {FRAME_ROWS, QT_BITS_MAX};
+    /* (values double what a row takes) */
+    struct qt_frame_size size = {r->values ? FRAME_ROWS / 2 : FRAME_ROWS, QT_BITS_MAX};
     for (uint32_t n = r->n_live; n > 1 && size.bits > QT_BITS_MIN; n /= 2) {
         size.rows /= 2;
         size.bits--;
@@ -777,6 +796,7 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->ring_bytes = options->ring_bytes;
     r->rings_bytes = options->rings_bytes;
     r->user = options->user;
+    r->values = options->values;
     r->drop = options->drop;
     r->wait_ms = options->wait_ms;
     r->disas = options->disas;

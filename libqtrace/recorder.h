@@ -34,6 +34,7 @@ struct qt_recorder_options {
     size_t ring_bytes;  /* of one producer */
     size_t rings_bytes; /* of all */
     bool user;          /* how addresses stand in words, see words.h */
+    bool values;        /* accesses are pushed with their values */
     bool drop;          /* when a ring is full: count a loss at once instead of waiting */
     unsigned wait_ms;   /* longest wait for a full ring */
     /* Makes the disassembly of instructions that come without (NULL), on the recorder's thread;
@@ -118,9 +119,12 @@ void qt_producer_turn(struct qt_producer *producer);
 void qt_event(struct qt_producer *producer, enum qtrace_event_kind kind, unsigned n_args,
               const uint64_t *args);
 
-/* An access that a single word cannot hold. */
+/* An access that a single word cannot hold. value: its words where values are recorded. */
 void qt_producer_access(struct qt_producer *producer, uint32_t insn, uint32_t flags,
-                        uint64_t vaddr, uint32_t block);
+                        uint64_t vaddr, uint32_t block, const uint64_t *value);
+
+/* An access with its value, where values are recorded; word is that of qt_push. */
+void qt_push_value(struct qt_producer *producer, uint64_t word, const uint64_t *value);
 
 /* The release order lets another thread that sees the new place see the word as well. */
 static inline void qt_push(struct qt_producer *producer, uint64_t word)

@@ -8,11 +8,13 @@
  *   block    translation id:32 | 0:10 | left:10 | instructions:10 | 01
  *   control  payload:48 | words that follow:8 | kind:6 | 11
  *
+ * Where values are recorded, an access is followed by the words of its value.
+ *
  * The five bits and the store bit stand as far apart as in QEMU's description of an access, so
  * that one mask and one shift bring them here. The 48 bits are zero-extended in user mode and
  * sign-extended otherwise; what does not fit takes a control. `left` belongs to
- * the block before: so many of its instructions did not start. A control word and the words
- * that follow it never straddle a chunk.
+ * the block before: so many of its instructions did not start. A word and those that follow it
+ * never straddle a chunk.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,7 +36,7 @@
 enum qt_control {
     QT_CONTROL_NOP = 0,
     QT_CONTROL_PARTIAL = 1, /* payload: instructions of the last block that did not start */
-    QT_CONTROL_ACCESS = 2,  /* payload: insn | flags << 16; words: address, translation id */
+    QT_CONTROL_ACCESS = 2,  /* payload: insn | flags << 16; words: address, translation id, value */
     QT_CONTROL_EVENT = 3,   /* payload: enum qtrace_event_kind; words: seq, time, args */
 };
 
@@ -113,6 +115,14 @@ static inline bool qt_address_fits(uint64_t vaddr, bool user)
 static inline uint64_t qt_word_access(uint64_t insn, uint64_t flags, uint64_t vaddr, bool user)
 {
     return insn | flags | qt_word_address(vaddr, user);
+}
+
+/* Words of a value: what QEMU tells has 16 bytes at most. */
+#define QT_WORD_VALUE_LOG2 4
+
+static inline uint32_t qt_word_value_words(uint32_t flags)
+{
+    return (flags & QTRACE_ACCESS_SIZE) > 3 ? 2 : 1;
 }
 
 static inline uint64_t qt_word_control(enum qt_control kind, uint32_t n_words, uint64_t payload)

@@ -288,6 +288,7 @@ static Qtrace__Run run_message(const struct qtrace_run *run)
     m.pid = run->pid;
     m.mem = run->mem;
     m.disas = run->disas;
+    m.values = run->values;
     return m;
 }
 

@@ -89,7 +89,7 @@ static __attribute__((noinline)) void wide_access(unsigned int vcpu, qemu_plugin
                                                   uint64_t vaddr, void *userdata)
 {
     uint32_t position = qt_word_access_insn((uintptr_t)userdata);
-    qt_producer_access(producer_of(vcpu), position, ask_flags(info), vaddr, 0);
+    qt_producer_access(producer_of(vcpu), position, ask_flags(info), vaddr, 0, NULL);
 }
 
 static inline void push_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t flags,
@@ -137,8 +137,76 @@ void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_
     if (LIKELY(qt_word_block_id(p->block) == block && p->block)) {
         access_ask(vcpu, info, vaddr, (void *)(uintptr_t)qt_word_insn(position));
     } else {
-        qt_producer_access(p, position, ask_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block);
+        qt_producer_access(p, position, ask_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block,
+                           NULL);
     }
+}
+
+/* ---- with values ---- */
+
+/* QEMU knows of 16 bytes at most, and aborts when it is asked for more. */
+static void ask_value(qemu_plugin_meminfo_t info, uint32_t flags, uint64_t *word)
+{
+    word[0] = word[1] = 0;
+    if ((flags & QTRACE_ACCESS_SIZE) > QT_WORD_VALUE_LOG2) {
+        return;
+    }
+    qemu_plugin_mem_value value = qemu_plugin_mem_get_value(info);
+    switch (value.type) {
+    case QEMU_PLUGIN_MEM_VALUE_U8:
+        word[0] = value.data.u8;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U16:
+        word[0] = value.data.u16;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U32:
+        word[0] = value.data.u32;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U64:
+        word[0] = value.data.u64;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U128:
+        word[0] = value.data.u128.low;
+        word[1] = value.data.u128.high;
+        break;
+    }
+}
+
+static void push_value(struct qt_producer *p, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                       uint32_t position)
+{
+    const bool user = !qt_plugin.system;
+    uint32_t flags = ask_flags(info);
+    uint64_t value[2];
+    ask_value(info, flags, value);
+    if (LIKELY(qt_address_fits(vaddr, user))) {
+        qt_push_value(p, qt_word_access(qt_word_insn(position), qt_word_flags(flags), vaddr, user),
+                      value);
+    } else {
+        qt_producer_access(p, position, flags, vaddr, 0, value);
+    }
+}
+
+void qt_on_access_value(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                        void *userdata)
+{
+    push_value(producer_of(vcpu), info, vaddr, qt_word_access_insn((uintptr_t)userdata));
+}
+
+void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                                void *userdata)
+{
+    struct qt_producer *p = producer_of(vcpu);
+    uint32_t block = (uint64_t)(uintptr_t)userdata >> 16;
+    uint32_t position = (uintptr_t)userdata & 0xffff;
+    if (LIKELY(qt_word_block_id(p->block) == block && p->block)) {
+        push_value(p, info, vaddr, position);
+        return;
+    }
+    uint32_t flags = ask_flags(info);
+    uint64_t value[2];
+    ask_value(info, flags, value);
+    qt_producer_access(p, position, flags | QTRACE_ACCESS_FOREIGN, vaddr, block, value);
 }
 
 void qt_on_insn(unsigned int vcpu, void *userdata)

@@ -28,6 +28,12 @@ qemu_plugin_vcpu_mem_cb_t qt_choose_access(void);
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                           void *userdata);
 
+/* The same where values are recorded. */
+void qt_on_access_value(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                        void *userdata);
+void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                                void *userdata);
+
 /* userdata: instructions of the block behind this one */
 void qt_on_insn(unsigned int vcpu, void *userdata);
 

@@ -95,6 +95,7 @@ void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info)
     run->start_time = (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
     run->pid = getpid();
     run->mem = qt_plugin.options.mem;
+    run->values = qt_plugin.options.values;
     run->disas = qt_plugin.options.disas;
 }
 

@@ -23,6 +23,7 @@ static bool start(const struct qt_options *options)
         .ring_bytes = options->ring,
         .rings_bytes = options->rings,
         .user = !qt_plugin.system,
+        .values = options->values,
         .drop = options->drop,
         .wait_ms = WAIT_MS,
         .disas = qt_plugin.options.disas ? qt_disas_later : NULL,
@@ -33,6 +34,27 @@ static bool start(const struct qt_options *options)
         return false;
     }
     return true;
+}
+
+static bool values_are_possible(const struct qt_options *options)
+{
+    if (options->values && !options->mem) {
+        fprintf(stderr, "qtrace: values=on needs mem=on\n");
+        return false;
+    }
+    if (options->values && !qemu_plugin_mem_get_value) {
+        fprintf(stderr, "qtrace: values=on needs a QEMU that tells plugins the values of accesses: "
+                        "9.2 or later (plugin API 4); this one speaks %d\n", qt_plugin.api);
+        return false;
+    }
+    return true;
+}
+
+static void choose_callbacks(void)
+{
+    const bool values = qt_plugin.options.values;
+    qt_plugin.on_access = values ? qt_on_access_value : qt_choose_access();
+    qt_plugin.on_access_careful = values ? qt_on_access_value_careful : qt_on_access_careful;
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
@@ -50,7 +72,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
     qt_plugin.careful = info->system_emulation;
     qt_plugin.callbacks_per_insn =
         qt_plugin.api < 2 && info->system_emulation && info->system.max_vcpus > 1;
-    qt_plugin.on_access = qt_choose_access();
+    if (!values_are_possible(&qt_plugin.options)) {
+        return 1;
+    }
+    choose_callbacks();
     qt_facts_install(&qt_plugin.run, info);
     qt_leave_init(info->target_name, qt_plugin.system);
     if (qt_plugin.options.disas) {

@@ -64,6 +64,11 @@ static bool parse_mem(struct qt_options *o, const char *value)
     return parse_on_off(value, &o->mem);
 }
 
+static bool parse_values(struct qt_options *o, const char *value)
+{
+    return parse_on_off(value, &o->values);
+}
+
 static bool parse_disas(struct qt_options *o, const char *value)
 {
     return parse_on_off(value, &o->disas);
@@ -104,6 +109,7 @@ static const struct option {
     {"out", "FILE", "the trace; %p is the process id (qtrace-%p.qtr)", parse_out},
     {"overwrite", "on|off", "replace an existing file (off: refuse)", parse_overwrite},
     {"mem", "on|off", "record memory accesses (on)", parse_mem},
+    {"values", "on|off", "record what is loaded and stored (off)", parse_values},
     {"disas", "on|off", "record disassembly (on)", parse_disas},
     {"ring", "SIZE", "memory between a vCPU and the encoder (64M)", parse_ring},
     {"rings", "SIZE", "the same for all vCPUs together (256M)", parse_rings},
@@ -166,6 +172,7 @@ const char *const *qt_options_text(const struct qt_options *o, size_t *n)
     text[i++] = g_strdup_printf("out=%s", o->out);
     text[i++] = o->overwrite ? "overwrite=on" : "overwrite=off";
     text[i++] = o->mem ? "mem=on" : "mem=off";
+    text[i++] = o->values ? "values=on" : "values=off";
     text[i++] = o->disas ? "disas=on" : "disas=off";
     text[i++] = g_strdup_printf("ring=%zu", o->ring);
     text[i++] = g_strdup_printf("rings=%zu", o->rings);

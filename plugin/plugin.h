@@ -21,7 +21,7 @@
 
 struct qt_options {
     char *out; /* absolute, %p replaced */
-    bool overwrite, mem, disas, drop, verbose;
+    bool overwrite, mem, values, disas, drop, verbose;
     unsigned level;
     size_t ring, rings;
 };
@@ -38,7 +38,7 @@ struct qt_plugin {
     /* How far a block got: see callbacks.h */
     bool callbacks_per_insn; /* API 1 with several vCPUs */
     struct qemu_plugin_scoreboard *progress; /* API >= 2 */
-    qemu_plugin_vcpu_mem_cb_t on_access;
+    qemu_plugin_vcpu_mem_cb_t on_access, on_access_careful;
     unsigned n_open; /* vCPUs now */
     unsigned max_vcpu;
 };

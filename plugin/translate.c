@@ -166,8 +166,8 @@ static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n, const i
         }
         if (qt_plugin.options.mem) {
             qemu_plugin_register_vcpu_mem_cb(
-                insn, careful ? qt_on_access_careful : qt_plugin.on_access, QEMU_PLUGIN_CB_NO_REGS,
-                QEMU_PLUGIN_MEM_RW,
+                insn, careful ? qt_plugin.on_access_careful : qt_plugin.on_access,
+                QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
                 careful ? qt_insn_name(id, i) : (void *)(uintptr_t)qt_word_insn(i));
         }
     }

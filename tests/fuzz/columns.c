@@ -81,6 +81,7 @@ static void round_trip(const struct qtrace_batch *batch, const struct qt_lengths
 {
     struct qt_encoder e = {0};
     struct qt_predictor p = {0};
+    struct qt_values values = {0};
     struct qt_batch_size size = {batch->n_blocks, batch->n_accesses, batch->n_events};
     struct qt_batch *again = qt_batch_new(&size);
     struct qtrace_batch *released;
@@ -97,17 +98,19 @@ static void round_trip(const struct qtrace_batch *batch, const struct qt_lengths
     }
     bytes.bits = e.predictor.bits;
     bytes.select = QTRACE_SELECT_ALL;
-    MUST(qt_columns_decode(&p, again, &bytes, lengths, &why) == 0);
+    MUST(qt_columns_decode(&p, &values, again, &bytes, lengths, &why) == 0);
     compare(batch, &again->batch);
     released = &again->batch;
     qtrace_batch_free(&released);
     qt_predictor_finish(&p);
+    qt_values_finish(&values);
     qt_encoder_finish(&e);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct qt_predictor p;
+    static struct qt_values values;
     struct qt_cursor c = qt_cursor(data, size);
     struct qt_lengths lengths = some_lengths();
     struct qt_column_bytes bytes = {.bits = QT_BITS_MIN + take16(&c) % 2,
@@ -117,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *why;
 
     take_columns(&c, &bytes);
-    if (qt_columns_decode(&p, b, &bytes, &lengths, &why) == 0) {
+    if (qt_columns_decode(&p, &values, b, &bytes, &lengths, &why) == 0) {
         round_trip(batch, &lengths);
     }
     qtrace_batch_free(&batch);

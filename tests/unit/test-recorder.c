@@ -179,7 +179,7 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
         qt_push(&w->producer,
                 qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr, w->user));
     } else {
-        qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id);
+        qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id, NULL);
     }
 }
 

@@ -91,6 +91,13 @@ struct qtrace_foreign {
     uint32_t block; /* translation id */
 };
 
+/* A further word of the value of an access that has more than eight bytes. */
+struct qtrace_wide {
+    uint32_t access_row;
+    uint32_t word; /* 1 = bytes 8 .. 15 of the value, from its lowest on; then 2, 3, ... */
+    uint64_t value;
+};
+
 /* A piece of a stream. Accesses of block row i are the access rows access_end[i - 1] (0 for
  * the first row) up to access_end[i]; rows from access_end[n_blocks - 1] on do not exist.
  * Access rows before access_begin belong to the last block of the batch before this one. */
@@ -119,6 +126,13 @@ struct qtrace_batch {
     const struct qtrace_event *event; /* in order */
 
     uint64_t n_insns; /* sum of started[] */
+
+    /* What was loaded or stored, as a number whatever the byte order. value is NULL if that is not
+     * recorded, or was not selected; and does not exist where struct_size ends before it. */
+    const uint64_t *value;          /* the lowest eight bytes; 0 in accesses that have no value */
+    const struct qtrace_wide *wide; /* the others, ascending access_row and word */
+    uint32_t n_wide;
+    uint32_t value_max; /* bytes of the largest accesses that have a value: 1, 2, 4 .. 64 */
 };
 
 /* The facts of the recorded run. Strings may be NULL (unknown). */
@@ -137,7 +151,7 @@ struct qtrace_run {
     const char *host;
     uint64_t start_time; /* nanoseconds since 1970-01-01 UTC */
     uint64_t pid;
-    bool mem, disas;
+    bool mem, disas, values;
 };
 
 #endif

@@ -29,6 +29,8 @@ enum qtrace_column_id {
     QTRACE_COLUMN_ACCESS_LITERAL = 5,
     QTRACE_COLUMN_EVENT = 6,
     QTRACE_COLUMN_SUMMARY = 7,
+    QTRACE_COLUMN_VALUE = 8,
+    QTRACE_COLUMN_VALUE_LITERAL = 9,
     QTRACE_COLUMN_DEFINITIONS = 16,
     QTRACE_COLUMN_INDEX = 17,
 };
@@ -151,13 +153,15 @@ QTRACE_API int qtrace_reader_find(const struct qtrace_reader *reader, uint32_t s
 
 /* What qtrace_reader_read reads of a frame: only the columns that are needed for it are read
  * and decompressed. The rows of a batch that were not selected are not there: their counts are
- * 0, and vaddr is NULL without addresses. Everything, unless told otherwise. */
+ * 0, vaddr is NULL without addresses, and value without values. Everything, unless told
+ * otherwise. */
 enum qtrace_select {
     QTRACE_SELECT_BLOCKS = 1,
     QTRACE_SELECT_ACCESSES = 2 | QTRACE_SELECT_BLOCKS, /* instruction and flags */
     QTRACE_SELECT_ADDRESSES = 4 | QTRACE_SELECT_ACCESSES,
     QTRACE_SELECT_EVENTS = 8,
-    QTRACE_SELECT_ALL = 15,
+    QTRACE_SELECT_VALUES = 16 | QTRACE_SELECT_ADDRESSES, /* as far as they were recorded */
+    QTRACE_SELECT_ALL = 31,
     /* Check the sums of the other columns all the same: then the frames that can be read do not
      * depend on what is selected. */
     QTRACE_SELECT_CHECK = 0x80,
@@ -170,6 +174,11 @@ QTRACE_API int qtrace_reader_read(struct qtrace_reader *reader, size_t i,
                                   struct qtrace_batch **batch,
                                   struct qtrace_error *err) QTRACE_MUST_USE;
 QTRACE_API void qtrace_batch_free(struct qtrace_batch **batch);
+
+/* Word 0, 1, ... of the value of an access row: its bytes 0 .. 7, 8 .. 15, ... from the lowest on.
+ * false: there is no such word, or the batch has no values. */
+QTRACE_API bool qtrace_batch_value(const struct qtrace_batch *batch, uint32_t row,
+                                   unsigned word, uint64_t *value);
 
 /* Add to counts those of the frames first .. first + n - 1 (frames without events count
  * nothing). Their summaries are read, as far as the trace has them, and not their rows. On
