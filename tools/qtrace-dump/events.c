@@ -124,11 +124,35 @@ static bool find_block(struct piece *piece, uint32_t row, int64_t block_row, uin
     return true;
 }
 
+/* "=0x1234", if there is a value */
+static char *put_value(char *p, const struct qtrace_batch *batch, uint32_t row)
+{
+    uint64_t value;
+    unsigned word = 0;
+
+    if (!qtrace_batch_value(batch, row, 0, &value)) {
+        return p;
+    }
+    while (qtrace_batch_value(batch, row, word + 1, &value)) {
+        word++;
+    }
+    while (word > 0 && qtrace_batch_value(batch, row, word, &value) && value == 0) {
+        word--;
+    }
+    qtrace_batch_value(batch, row, word, &value);
+    p = text_hex(text_str(p, "="), value);
+    while (word-- > 0) {
+        qtrace_batch_value(batch, row, word, &value);
+        p += sprintf(p, "%016" PRIx64, value);
+    }
+    return p;
+}
+
 static void put_access(struct log *log, struct piece *piece, uint32_t row, int64_t block_row)
 {
     const struct qtrace_batch *batch = piece->batch;
     uint8_t flags = batch->flags[row];
-    char line[256], *p = line;
+    char line[512], *p = line;
     uint32_t id;
 
     p = put_field(p, "s", batch->stream);
@@ -150,6 +174,7 @@ static void put_access(struct log *log, struct piece *piece, uint32_t row, int64
     p = put_field(p, flags & QTRACE_ACCESS_STORE ? " store " : " load ",
                   1u << (flags & QTRACE_ACCESS_SIZE));
     p = text_hex(text_str(p, " "), batch->vaddr[row]);
+    p = put_value(p, batch, row);
     p = text_str(p, flags & QTRACE_ACCESS_BE ? " be" : "");
     p = text_str(p, flags & QTRACE_ACCESS_SIGN ? " sign" : "");
     p = text_str(p, flags & QTRACE_ACCESS_FOREIGN ? " foreign" : "");

@@ -39,6 +39,7 @@ static void put_run(struct json *json, const struct qtrace_run *run)
     json_number(json, "start_time_ns", run->start_time);
     put_words(json, "options", run->option, run->n_option);
     json_bool(json, "mem", run->mem);
+    json_bool(json, "values", run->values);
     json_bool(json, "disas", run->disas);
     json_end(json, '}');
 }

@@ -86,8 +86,8 @@ static void print_run(FILE *out, const struct qtrace_run *run)
     print_text(out, "host", run->host);
     print_start(out, run);
     print_words(out, "options", run->option, run->n_option, ", ");
-    fprintf(out, LABEL "%s, %s\n", "recorded", run->mem ? "memory accesses" : "no accesses",
-            run->disas ? "disassembly" : "no disassembly");
+    fprintf(out, LABEL "%s%s, %s\n", "recorded", run->mem ? "memory accesses" : "no accesses",
+            run->values ? " with values" : "", run->disas ? "disassembly" : "no disassembly");
 }
 
 /* ------------------------------------------------------------------------------------------
