@@ -102,6 +102,8 @@ static inline void run_mem_ops(const struct host_block *block, const struct host
     uint8_t flags = b->flags[row] & (uint8_t)~QTRACE_ACCESS_FOREIGN;
     unsigned rw = flags & QTRACE_ACCESS_STORE ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_R;
 
+    host.access = b;
+    host.access_row = row;
     for (uint32_t i = p->mem; i < p->end; i++) {
         const struct host_op *op = &block->op[i];
         if ((op->rw & rw) == 0) {
@@ -114,6 +116,7 @@ static inline void run_mem_ops(const struct host_block *block, const struct host
             run_inline(op, vcpu);
         }
     }
+    host.access = NULL;
     host.current = NULL;
 }
 

@@ -157,6 +157,9 @@ struct host {
     unsigned epoch;   /* grows when a plugin wants to see old blocks again */
     struct qemu_plugin_tb tb; /* the one handle, as QEMU has one per thread */
 
+    const struct qtrace_batch *access; /* the access that plugins are told of; NULL = none */
+    uint32_t access_row;
+
     GHashTable *live; /* int, indexes of vCPUs that were initialised and have not ended; QEMU
                        * has the same table, and plugins see its order */
     unsigned n_vcpus; /* highest index + 1 */

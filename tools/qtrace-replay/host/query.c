@@ -88,12 +88,45 @@ bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info)
     return (info & QTRACE_ACCESS_STORE) != 0;
 }
 
+/* Word 0 or 1 of the value of the access that plugins are being told of. */
+static uint64_t value_word(unsigned word)
+{
+    uint64_t value = 0;
+
+    if (host.access == NULL) {
+        host_message_once("a plugin asked for the value of an access, but not in the callback of "
+                          "one");
+    } else if (!qtrace_batch_value(host.access, host.access_row, word, &value)) {
+        host_message_once("a plugin asked for the value of an access: the trace was recorded "
+                          "without values=on");
+    }
+    return value;
+}
+
 qemu_plugin_mem_value qemu_plugin_mem_get_value(qemu_plugin_meminfo_t info)
 {
     qemu_plugin_mem_value value = { 0 };
     unsigned shift = MIN(qemu_plugin_mem_size_shift(info), 4u);
+    uint64_t low = value_word(0);
 
-    host_message_once("a plugin asked for the value of an access: the trace has none");
     value.type = (enum qemu_plugin_mem_value_type)shift;
+    switch (value.type) {
+    case QEMU_PLUGIN_MEM_VALUE_U8:
+        value.data.u8 = (uint8_t)low;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U16:
+        value.data.u16 = (uint16_t)low;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U32:
+        value.data.u32 = (uint32_t)low;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U64:
+        value.data.u64 = low;
+        break;
+    case QEMU_PLUGIN_MEM_VALUE_U128:
+        value.data.u128.low = low;
+        value.data.u128.high = value_word(1);
+        break;
+    }
     return value;
 }
