@@ -679,6 +679,96 @@ def decode_addresses(cursor, literals, accesses, bits):
     return addresses, used
 
 
+BIG_ENDIAN = 0x10
+
+
+class Lane:
+    """What column 8 knows about the even or the odd words of a node."""
+    __slots__ = "last", "step", "favourite"
+
+    def __init__(self):
+        self.last = self.step = self.favourite = 0
+
+
+class Memory:
+    """The bytes that column 8 expects at addresses."""
+
+    def __init__(self, bits):
+        self.bits = bits
+        self.cells = [(0, bytearray(8)) for _ in range(1 << bits)]
+
+    def _slot(self, number):
+        return (number * 0x9e3779b97f4a7c15 & M64) >> 64 - self.bits
+
+    def read(self, address, size):
+        result = bytearray()
+        for x in range(address, address + size):
+            number, place = divmod(x & M64, 8)
+            known, held = self.cells[self._slot(number)]
+            result.append(held[place] if known == number else 0)
+        return result
+
+    def write(self, address, data):
+        for x, byte in enumerate(data, address):
+            number, place = divmod(x & M64, 8)
+            slot = self._slot(number)
+            if self.cells[slot][0] != number:
+                self.cells[slot] = number, bytearray(8)
+            self.cells[slot][1][place] = byte
+
+
+def decode_values(cursor, literals, accesses, bits):
+    """Values and number of literals; accesses are triples of node number, flags and address."""
+    def predict(p):
+        if p == 0:
+            return int.from_bytes(memory.read(at, size), order)
+        return lane.last + lane.step if p == 1 else recent[p - 2]
+
+    largest = cursor.byte()
+    need(largest <= 6, "values of impossible sizes")
+    memory = Memory(bits)
+    lanes = {}
+    recent = [0, 0, 0, 0]
+    used = 0
+    values = []
+    run, kind = cursor.token(8)
+    for number, flags, address in accesses:
+        log2 = flags & 7
+        if log2 > largest:
+            values.append(None)
+            continue
+        order = "big" if flags & BIG_ENDIAN else "little"
+        size = min(1 << log2, 8)
+        mask = (1 << 8 * size) - 1
+        value = 0
+        for w in range((1 << log2) // size):
+            at = address + ((1 << log2) - size - 8 * w if flags & BIG_ENDIAN else 8 * w)
+            lane = lanes.setdefault((number, w & 1), Lane())
+            if run:
+                run -= 1
+                word = predict(lane.favourite) & mask
+            else:
+                if kind >= 2:
+                    lane.favourite = kind - 2
+                    word = predict(kind - 2) & mask
+                else:
+                    used += 1
+                    if kind:
+                        word = lane.last + unzigzag(literals.varint()) & mask
+                    else:
+                        word = int.from_bytes(literals.bytes(size), "little")
+                lane.step = word - lane.last
+                run, kind = cursor.token(8)
+            memory.write(at, word.to_bytes(size, order))
+            lane.last = word
+            recent = [word, *recent[:3]]
+            value |= word << 64 * w
+        values.append(value)
+    cursor.finish(tokens=True)
+    literals.finish()
+    return values, used
+
+
 SYSCALL, TRANSLATION, LOST = 6, 8, 10
 EVENTS = {1: ("sync", ()), 2: ("vcpu_init", ("continued",)), 3: ("vcpu_exit", ()),
           4: ("vcpu_idle", ()), 5: ("vcpu_resume", ()),
@@ -788,8 +878,10 @@ def _summary_accesses(cursor, counts, ident, rows):
 
 # Frames
 
-ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 7: 5, 16: 4, 17: 6}
+ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 7: 5, 8: 2, 9: 2, 16: 4, 17: 6}
 SUMMARY_COLUMN, DEFINITIONS_COLUMN, INDEX_COLUMN = 7, 16, 17
+VALUE_COLUMN, VALUE_LITERAL_COLUMN = 8, 9
+OPTIONAL = {SUMMARY_COLUMN, VALUE_COLUMN, VALUE_LITERAL_COLUMN, INDEX_COLUMN}
 LARGEST = {DEFINITIONS_COLUMN: 16 * MIB, INDEX_COLUMN: 4 * MIB}
 ORDINALS = (("first_block", "blocks"), ("first_insn", "insns"), ("first_access", "accesses"),
             ("first_event", "events"))
@@ -878,7 +970,7 @@ def raw_columns(frame, data):
         need(stored is not None, "wrong CRC32C of column %d" % column.id)
         if column.id in ROW_KIND and column.encoding == 1 and column.codec in (0, 1):
             result[column.id] = column.rows, _raw_column(column, stored)
-        elif column.mandatory or column.id in ROW_KIND.keys() - {SUMMARY_COLUMN, INDEX_COLUMN}:
+        elif column.mandatory or column.id in ROW_KIND.keys() - OPTIONAL:
             # Rows cannot be read without the known ones, whether they say so or not.
             raise Refused("unknown column, encoding or codec: %d, %d, %d"
                           % (column.id, column.encoding, column.codec))
@@ -923,8 +1015,22 @@ def decode_frame(frame, columns, definitions):
     rows.addresses, literals = decode_addresses(column(4, frame.accesses), column(5),
                                                 zip(nodes, sizes), bits)
     need(columns.get(5, (0, b""))[0] == literals, "wrong number of literals")
+    rows.values = _frame_values(frame, columns, column, zip(
+        nodes, [flags for _, _, flags in rows.accesses], rows.addresses))
     rows.events = decode_events(column(6, frame.events), frame, rows.ends)
     return rows
+
+
+def _frame_values(frame, columns, column, accesses):
+    """The values by access, None where there is none."""
+    unknown = {c.id for c in frame.columns} - columns.keys()
+    if VALUE_COLUMN not in columns or VALUE_LITERAL_COLUMN in unknown:
+        return [None] * frame.accesses
+    values, literals = decode_values(column(VALUE_COLUMN, frame.accesses),
+                                     column(VALUE_LITERAL_COLUMN), accesses, frame.table_bits)
+    need(columns.get(VALUE_LITERAL_COLUMN, (0, b""))[0] == literals,
+         "wrong number of literals of values")
+    return values
 
 
 def check_rows(frame, columns, rows):
@@ -999,8 +1105,9 @@ class Log:
             if key not in self.access_texts:
                 self.access_texts[key] = self._access_text(*key)
             before, behind = self.access_texts[key]
-            lines.append("s%d a%d %s %s0x%x%s" % (frame.stream, frame.first_access + i, under,
-                                                  before, rows.addresses[i], behind))
+            value = "" if rows.values[i] is None else "=0x%x" % rows.values[i]
+            lines.append("s%d a%d %s %s0x%x%s%s" % (frame.stream, frame.first_access + i, under,
+                                                    before, rows.addresses[i], value, behind))
 
     def _access_text(self, block, insn, flags):
         """What stands before and behind the address."""
@@ -1481,7 +1588,8 @@ def read_trace(name, out, option):
 def test_frame(vector, counts, lengths, **fields):
     """The rows of a frame with these columns; lengths of the blocks by id."""
     frame = SimpleNamespace(events=0, syscalls=0, table_bits=8, first_seq=0, first_time=0,
-                            lost_blocks=0, lost_insns=0, lost_accesses=0, lost_events=0, **fields)
+                            lost_blocks=0, lost_insns=0, lost_accesses=0, lost_events=0,
+                            columns=[], **fields)
     columns = {i: (counts[i], bytes.fromhex(text)) for i, text in vector.items()}
     return decode_frame(frame, columns, {i: (0, [0] * n) for i, n in lengths.items()})
 
@@ -1514,6 +1622,19 @@ def self_test():
     need(rows.addresses == list(range(0x1000, 0x1040, 8)), "addresses of foreign accesses")
     summary = bytes.fromhex("00 07 04 01 03 00 04 01 03 00 00 01 02 04 00")
     need(decode_summary(Cursor(summary), 3, 3) == count_rows(rows), "summary of foreign accesses")
+    test_values()
+
+
+def test_values():
+    accesses, values = [], []
+    for i in range(4):
+        accesses += [(1, 0x03, 0x1000 + 8 * i), (2, 0x22, 0x2002 + 4 * i),
+                     (3, 0x11, 0x2002 + 4 * i), (4, 0x24, 0x3000)]
+        u = 0x1122334455667788 + 3 * i
+        values += [u, u & M32, (u & 255) << 8 | u >> 8 & 255, (1 << 128) - (1 << 64) + 0x10 + i]
+    column = bytes.fromhex("04 00 80 21 20 20 22 61 62")
+    literal = bytes.fromhex("88 77 66 55 44 33 22 11 20 01 06 02")
+    need(decode_values(Cursor(column), Cursor(literal), accesses, 8) == (values, 5), "values")
 
 
 def main(arguments):

@@ -52,6 +52,7 @@ struct shape {
     unsigned level;
     bool losses;
     bool tidy; /* every access has its block row */
+    uint32_t value_max; /* bytes of the largest accesses that have a value; 0 = none have */
 };
 
 #define MAX_TRANSLATIONS 4096
@@ -285,6 +286,43 @@ static void fill_accesses(struct qt_batch *b, const struct original *o, bool hab
     }
 }
 
+/* Memory, as far as random accesses go: what was stored is often loaded again. */
+static uint64_t some_value(const struct qt_batch *b, uint32_t row, uint32_t word)
+{
+    switch (below(6)) {
+    case 0:
+        return any() >> below(64);
+    case 1:
+        return row > 0 ? b->value[below(row)] : 0;
+    case 2:
+        return row > 4 ? b->value[row - 1 - below(4)] : 0;
+    case 3:
+        return b->insn[row] + 3ull * row;
+    default:
+        return b->vaddr[row] / 16 * 0x0123456789abcdefu + word;
+    }
+}
+
+static void fill_values(struct qt_batch *b, uint32_t max)
+{
+    uint32_t row, words, i;
+
+    b->batch.value_max = max;
+    b->batch.n_wide = 0;
+    b->batch.wide = b->wide = calloc(b->batch.n_accesses * 7 + 1, sizeof(*b->wide));
+    CHECK(b->wide != NULL);
+    for (row = 0; row < b->batch.n_accesses; row++) {
+        uint32_t size = 1u << (b->flags[row] & QTRACE_ACCESS_SIZE);
+
+        words = size > max ? 0 : size < 8 ? 1 : size / 8;
+        b->value[row] = words == 0 ? 0 : some_value(b, row, 0);
+        b->value[row] &= size < 8 ? (1ull << 8 * size) - 1 : UINT64_MAX;
+        for (i = 1; i < words; i++) {
+            b->wide[b->batch.n_wide++] = (struct qtrace_wide){row, i, some_value(b, row, i)};
+        }
+    }
+}
+
 static void fill_events(struct qt_batch *b, uint64_t *seq, uint64_t *time)
 {
     uint32_t i, k, block = 0, access = 0;
@@ -331,7 +369,7 @@ static struct qt_batch *make_batch(const struct shape *shape, const struct origi
                                    struct next *next, uint64_t *seq, uint64_t *time)
 {
     struct qt_batch_size size = {below(shape->max_blocks + 1), below(shape->max_accesses + 1),
-                                 below(shape->max_events + 1)};
+                                 below(shape->max_events + 1), shape->value_max > 0};
     struct qt_batch *b = qt_batch_new(&size);
     bool habits = below(2);
 
@@ -345,6 +383,9 @@ static struct qt_batch *make_batch(const struct shape *shape, const struct origi
     b->batch.first_time = *time;
     fill_blocks(b, o, habits);
     fill_accesses(b, o, habits, shape->tidy);
+    if (shape->value_max > 0) {
+        fill_values(b, shape->value_max);
+    }
     fill_events(b, seq, time);
     if (shape->losses && below(3) == 0) {
         lose(b, next);
@@ -401,6 +442,7 @@ static void free_original(struct original *o)
 
     for (i = 0; i < o->n_batches; i++) {
         free(o->batch[i]->foreign);
+        free(o->batch[i]->wide);
         free(o->batch[i]);
     }
     for (i = 0; i < o->n_translations; i++) {
@@ -452,6 +494,27 @@ static bool same_events(const struct qtrace_batch *a, const struct qtrace_batch 
     return true;
 }
 
+/* NULL: without values, which is what a batch without accesses is, too. */
+static bool same_values(const struct qtrace_batch *a, const struct qtrace_batch *b)
+{
+    uint32_t i;
+
+    if (a->value == NULL || a->n_accesses == 0) {
+        return a->n_wide == 0;
+    }
+    if (b->value == NULL || a->value_max != b->value_max || a->n_wide != b->n_wide ||
+        memcmp(a->value, b->value, a->n_accesses * sizeof(*a->value)) != 0) {
+        return false;
+    }
+    for (i = 0; i < a->n_wide; i++) {
+        if (a->wide[i].access_row != b->wide[i].access_row || a->wide[i].word != b->wide[i].word ||
+            a->wide[i].value != b->wide[i].value) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool same_batch(const struct qtrace_batch *a, const struct qtrace_batch *b)
 {
     size_t blocks = a->n_blocks, accesses = a->n_accesses;
@@ -469,7 +532,7 @@ static bool same_batch(const struct qtrace_batch *a, const struct qtrace_batch *
            memcmp(a->insn, b->insn, accesses * 2) == 0 &&
            memcmp(a->flags, b->flags, accesses) == 0 &&
            (a->n_foreign == 0 || memcmp(a->foreign, b->foreign, a->n_foreign * sizeof(*a->foreign)) == 0) &&
-           same_events(a, b);
+           same_values(a, b) && same_events(a, b);
 }
 
 static char *temporary(void)
@@ -548,8 +611,9 @@ static void compare_selected(struct qtrace_reader *r, size_t i, const struct qtr
 {
     static const unsigned select[] = {QTRACE_SELECT_BLOCKS, QTRACE_SELECT_ACCESSES,
                                       QTRACE_SELECT_ADDRESSES, QTRACE_SELECT_EVENTS,
-                                      QTRACE_SELECT_BLOCKS | QTRACE_SELECT_EVENTS};
-    const unsigned s = select[below(5)];
+                                      QTRACE_SELECT_BLOCKS | QTRACE_SELECT_EVENTS,
+                                      QTRACE_SELECT_VALUES};
+    const unsigned s = select[below(6)];
     struct qtrace_batch want = *all, *b;
 
     if (!(s & QTRACE_SELECT_BLOCKS)) {
@@ -565,6 +629,11 @@ static void compare_selected(struct qtrace_reader *r, size_t i, const struct qtr
     qtrace_reader_select(r, QTRACE_SELECT_ALL);
     CHECK((b->vaddr == NULL) == ((s & QTRACE_SELECT_ADDRESSES) != QTRACE_SELECT_ADDRESSES));
     want.vaddr = b->vaddr == NULL ? NULL : want.vaddr;
+    if (s != QTRACE_SELECT_VALUES) {
+        CHECK(b->value == NULL);
+    } else {
+        CHECK((b->value == NULL) == (all->value == NULL));
+    }
     if ((s & QTRACE_SELECT_ACCESSES) != QTRACE_SELECT_ACCESSES) {
         want.access_end = b->access_end; /* without a meaning */
     }
@@ -609,6 +678,7 @@ static void compare_batches(struct qtrace_reader *r, const struct original *o)
         CHECK(qtrace_reader_read(r, i, &b, &err) == 0, "%s", err.message);
         CHECK(n < o->n_batches);
         CHECK(same_batch(b, &o->batch[n]->batch), "batch %u differs", n);
+        CHECK(b->n_accesses == 0 || (b->value == NULL) == (o->batch[n]->value == NULL));
         compare_selected(r, i, b);
         compare_frame_counts(r, i, b, total);
         n++;
@@ -695,6 +765,7 @@ Test(roundtrip, random_shapes)
             .max_accesses = below(4) ? below(3000) : 0,
             .max_events = below(3) ? below(20) : 0,
             .level = seed % 13,
+            .value_max = below(2) ? 1u << below(7) : 0,
         };
         write_trace(path, &shape, &o);
         compare_whole(path, &o, 0);
@@ -805,7 +876,7 @@ Test(roundtrip, losses)
 
     for (seed = 0; seed < 50; seed++) {
         state = seed + 1000;
-        struct shape shape = {8, 12, 2, 50, 50, 4, seed % 3, true};
+        struct shape shape = {8, 12, 2, 50, 50, 4, seed % 3, true, false, seed % 2 * 16};
         write_trace(path, &shape, &o);
         CHECK(qtrace_reader_open(&r, path, NULL) == 0);
         lost = gaps = 0;
@@ -855,7 +926,7 @@ struct victim {
 
 static void begin_victim(struct victim *v, unsigned seed, unsigned level)
 {
-    struct shape shape = {6, 9, 2, 30, 40, 4, level, false};
+    struct shape shape = {6, 9, 2, 30, 40, 4, level, false, false, 16};
     ssize_t n;
 
     state = seed;
@@ -1225,6 +1296,92 @@ Test(format, foreign_vector)
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 4c 4c");
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL, "80 40 10 20 10");
     compare_summary(&e, "00 07 04 01 03 00 04 01 03 00 00 01 02 04 00");
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
+/* Values of all sizes, of both byte orders: see FORMAT.md. */
+static void fill_value_vector(struct qt_batch *b, struct qtrace_wide *wide)
+{
+    uint32_t i, k;
+
+    for (i = 0; i < 4; i++) {
+        const uint64_t loaded = 0x1122334455667788 + 3 * i;
+        const uint64_t vaddr[] = {0x1000 + 8 * i, 0x2002 + 4 * i, 0x2002 + 4 * i, 0x3000};
+        const uint64_t value[] = {loaded, loaded & 0xffffffff,
+                                  (loaded & 0xff) << 8 | (loaded >> 8 & 0xff), 0x10 + i};
+
+        b->block[i] = 7;
+        b->started[i] = 5;
+        b->access_end[i] = 4 * i + 4;
+        for (k = 0; k < 4; k++) {
+            b->vaddr[4 * i + k] = vaddr[k];
+            b->insn[4 * i + k] = (uint16_t)k;
+            b->flags[4 * i + k] = (uint8_t[]){3, 0x22, 0x11, 0x24}[k];
+            b->value[4 * i + k] = value[k];
+        }
+        wide[i] = (struct qtrace_wide){4 * i + 3, 1, UINT64_MAX};
+    }
+    b->batch.wide = wide;
+    b->batch.n_wide = 4;
+    b->batch.value_max = 16;
+}
+
+Test(format, value_vector)
+{
+    const struct qt_batch_size size = {4, 16, 0, true};
+    struct qt_batch *b = qt_batch_new(&size);
+    struct qtrace_wide wide[4];
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+
+    CHECK(b != NULL);
+    fill_value_vector(b, wide);
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
+    compare_column(&e, QTRACE_COLUMN_VALUE, "04 00 80 21 20 20 22 61 62");
+    compare_column(&e, QTRACE_COLUMN_VALUE_LITERAL,
+                   "88 77 66 55 44 33 22 11 20 01 06 02");
+    CHECK(e.column_rows[QTRACE_COLUMN_VALUE] == 16);
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
+/* Values that their accesses cannot have are refused; where the batch's maker knew of none, none
+ * are looked for. */
+Test(format, impossible_values)
+{
+    const struct qt_batch_size size = {4, 16, 0, true};
+    struct qt_batch *b = qt_batch_new(&size);
+    struct qtrace_wide wide[5] = {{0}};
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+
+    CHECK(b != NULL);
+#define REFUSED(change, undo)                                                              \
+    change;                                                                                \
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == QTRACE_E_INVALID, #change);   \
+    undo;                                                                                  \
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "after " #change)
+    fill_value_vector(b, wide);
+    REFUSED(b->value[1] |= 1ull << 32, b->value[1] &= UINT32_MAX);
+    REFUSED(wide[2].word = 2, wide[2].word = 1);
+    REFUSED(wide[2].access_row = 10, wide[2].access_row = 11);
+    REFUSED(b->batch.n_wide = 5, b->batch.n_wide = 4);
+    REFUSED(b->batch.n_wide = 3, b->batch.n_wide = 4);
+    REFUSED(b->batch.value_max = 128, b->batch.value_max = 16);
+    REFUSED(b->batch.value_max = 3, b->batch.value_max = 16);
+    REFUSED(b->batch.value_max = 8, b->batch.value_max = 16);
+#undef REFUSED
+    b->batch.struct_size = offsetof(struct qtrace_batch, value);
+    b->batch.value_max = 3;
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
+    CHECK(e.column[QTRACE_COLUMN_VALUE].len == 0);
     qt_encoder_finish(&e);
     qtrace_batch_free(&batch);
 }
