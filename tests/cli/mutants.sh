@@ -54,6 +54,7 @@ mutant() {
 }
 
 whole='roundtrip/*'
+vector='format/*vector'
 flips='broken/flip_every_bit_of_a_stored_trace'
 
 mapfile -t sources < <(cd "$work" && ls ./*.c)
@@ -61,7 +62,7 @@ compile "${sources[@]}" && link_test || {
     not_ok "build" "the unchanged sources do not compile"
     exit
 }
-if run_test "$whole" && run_test "$flips"; then
+if run_test "$whole" && run_test "$vector" && run_test "$flips"; then
     ok "no bug: passes"
 else
     not_ok "no bug: passes"
@@ -104,7 +105,7 @@ mutant "favourite changed to a sequel" columns.c \
 mutant "sequel not noted" columns.c 's/^    \*qt_sequel(p, node, n->last) = \*address;//' \
     "$whole" columns.c
 mutant "scale by one's own size" columns.c 's/^    d->size = size;//' "$whole" columns.c
-mutant "long run one off" columns.c 's/t->run += runs - 1;/t->run += runs;/' "$whole" columns.c
+mutant "long run one off" tokens.h 's/t->run += runs - 1;/t->run += runs;/' "$whole" columns.c values.c
 mutant "steps not learned" columns.c \
     's/^    qt_steps(n, p->recent, d->row, \*address, n->step);//' "$whole" columns.c
 mutant "partner forgotten" encoder.h \
@@ -167,6 +168,20 @@ mutant "another original read than that of the wanted translation" dictionary.c 
 mutant "lengths forgotten with the translations" dictionary.c \
     's/^    dictionary->used = 0;/    qt_lengths_finish(\&dictionary->lengths);\n&/' \
     "roundtrip/forgotten*" dictionary.c
+mutant "difference of values without its sign" values.c \
+    's/w->lane->last + qt_unzigzag64(v)/w->lane->last + v/' "$whole" values.c
+mutant "memory without the other byte order" values.c \
+    's/return w->big_endian ? .* : bytes;/return bytes;/' "$vector" values.c
+mutant "words of a value share a lane when decoding" values.c \
+    '/^bool qt_values_get/,/^}/s/find_word(d->values, access, i)/find_word(d->values, access, 0)/' \
+    "$whole" values.c
+mutant "step of values not learned" values.c \
+    's/^    w->lane->step = \*value - w->lane->last;//' "$whole" values.c
+mutant "favourite of a lane not changed" values.c \
+    's/^        w->lane->favourite = d->tokens.kind - QT_VALUE_BY;//' "$whole" values.c
+mutant "largest value forgotten" columns.c \
+    's/b->batch.value_max = d.values ? 1u << d.value.log2 : 0;/b->batch.value_max = d.values ? 16 : 0;/' \
+    "$whole" columns.c
 mutant "checksum of a column not looked at" reader.c \
     's/if (qt_crc32c(0, p, c->stored_size) != frame->crc\[i\])/if (false)/' "$flips" reader.c
 mutant "checksum of a message not looked at" envelope.c \

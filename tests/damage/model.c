@@ -89,6 +89,20 @@ static uint64_t hash_events(uint64_t h, const struct qtrace_batch *b)
     return mix(h, b->n_events);
 }
 
+static uint64_t hash_values(uint64_t h, const struct qtrace_batch *b)
+{
+    uint32_t i;
+
+    if (b->value == NULL) {
+        return mix(h, 1);
+    }
+    h = mix_bytes(mix(h, b->value_max), b->value, b->n_accesses * sizeof(b->value[0]));
+    for (i = 0; i < b->n_wide; i++) {
+        h = mix(mix(mix(h, b->wide[i].access_row), b->wide[i].word), b->wide[i].value);
+    }
+    return h;
+}
+
 static uint64_t hash_batch(const struct qtrace_batch *b)
 {
     uint64_t h = mix(mix(0, b->stream), b->vcpu);
@@ -101,6 +115,7 @@ static uint64_t hash_batch(const struct qtrace_batch *b)
     h = mix_bytes(h, b->vaddr, b->n_accesses * sizeof(b->vaddr[0]));
     h = mix_bytes(h, b->insn, b->n_accesses * sizeof(b->insn[0]));
     h = mix_bytes(h, b->flags, b->n_accesses * sizeof(b->flags[0]));
+    h = hash_values(h, b);
     return hash_events(h, b);
 }
 

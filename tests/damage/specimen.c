@@ -34,6 +34,8 @@ struct maker {
     uint64_t vaddr[ACCESSES];
     uint8_t flags[ACCESSES];
     struct qtrace_foreign foreign[ACCESSES];
+    uint64_t value[ACCESSES];
+    struct qtrace_wide wide[ACCESSES];
     struct qtrace_event event[EVENTS];
 };
 
@@ -69,13 +71,25 @@ static int define(struct maker *m, struct qtrace_error *err)
     return qtrace_writer_define(m->writer, &t, err);
 }
 
+/* Some are what may be expected there, some are not. */
+static void add_value(struct maker *m, uint32_t row)
+{
+    const unsigned size = m->flags[row] & QTRACE_ACCESS_SIZE;
+    const uint64_t mask = size >= 3 ? UINT64_MAX : (1ull << (8u << size)) - 1;
+
+    m->value[row] = (below(&m->state, 3) == 0 ? any(&m->state) : m->vaddr[row] / 64) & mask;
+    if (size == 4) {
+        m->wide[m->batch.n_wide++] = (struct qtrace_wide){row, 1, m->value[row] & 0xff};
+    }
+}
+
 /* Most walk through memory, some jump. */
 static void add_access(struct maker *m, uint32_t id)
 {
     struct qtrace_batch *b = &m->batch;
     uint32_t row = b->n_accesses++;
 
-    m->flags[row] = (uint8_t)(id % 4 | (id % 3 == 0 ? QTRACE_ACCESS_STORE : 0));
+    m->flags[row] = (uint8_t)(id % 5 | (id % 3 == 0 ? QTRACE_ACCESS_STORE : 0));
     if (below(&m->state, 50) == 0) {
         id = (uint32_t)below(&m->state, m->n_translations);
         m->flags[row] |= QTRACE_ACCESS_FOREIGN;
@@ -86,6 +100,7 @@ static void add_access(struct maker *m, uint32_t id)
     if (below(&m->state, 4) == 0) {
         m->vaddr[row] = any(&m->state) >> below(&m->state, 60);
     }
+    add_value(m, row);
 }
 
 static void fill_rows(struct maker *m)
@@ -148,7 +163,8 @@ static int add_batch(struct maker *m, bool loss, struct qtrace_error *err)
         .struct_size = sizeof(*b), .stream = stream, .vcpu = stream + 3,
         .first_seq = m->seq, .first_time = m->time, .block = m->block,
         .started = m->started, .access_end = m->access_end, .vaddr = m->vaddr,
-        .insn = m->insn, .flags = m->flags, .foreign = m->foreign, .event = m->event};
+        .insn = m->insn, .flags = m->flags, .foreign = m->foreign, .event = m->event,
+        .value = m->value, .wide = m->wide, .value_max = 16};
     fill_rows(m);
     fill_events(m, loss);
     if (loss) {

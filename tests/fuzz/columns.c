@@ -1,7 +1,7 @@
 /*
  * columns.c - fuzz target: the columns of a frame
  *
- * Input: table bits, rows, then for each column its size and its bytes. What decodes must encode
+ * Input: table bits, rows, whether there are values, then for each column its size and its bytes. What decodes must encode
  * again, and decode to the same.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -28,7 +28,8 @@ static uint32_t take16(struct qt_cursor *c)
 
 static struct qt_batch *new_batch(struct qt_cursor *c)
 {
-    struct qt_batch_size size = {take16(c) % 5000, take16(c) % 5000, take16(c) % 100};
+    struct qt_batch_size size = {take16(c) % 5000, take16(c) % 5000, take16(c) % 100,
+                                 take16(c) % 2};
     struct qt_batch *b = qt_batch_new(&size);
 
     MUST(b != NULL);
@@ -74,6 +75,11 @@ static void compare(const struct qtrace_batch *a, const struct qtrace_batch *b)
     MUST(memcmp(a->flags, b->flags, accesses) == 0);
     MUST(a->n_foreign == b->n_foreign);
     MUST(a->n_foreign == 0 || memcmp(a->foreign, b->foreign, a->n_foreign * 8) == 0);
+    if (accesses > 0 && a->value != NULL) {
+        MUST(a->value_max == b->value_max && a->n_wide == b->n_wide);
+        MUST(memcmp(a->value, b->value, accesses * 8) == 0);
+        MUST(a->n_wide == 0 || memcmp(a->wide, b->wide, a->n_wide * sizeof(*a->wide)) == 0);
+    }
 }
 
 /* An event says more than its arguments; a batch from a decoder is all that is compared. */
@@ -82,7 +88,8 @@ static void round_trip(const struct qtrace_batch *batch, const struct qt_lengths
     struct qt_encoder e = {0};
     struct qt_predictor p = {0};
     struct qt_values values = {0};
-    struct qt_batch_size size = {batch->n_blocks, batch->n_accesses, batch->n_events};
+    struct qt_batch_size size = {batch->n_blocks, batch->n_accesses, batch->n_events,
+                                 batch->value != NULL};
     struct qt_batch *again = qt_batch_new(&size);
     struct qtrace_batch *released;
     struct qt_column_bytes bytes = {0};

@@ -29,7 +29,7 @@ struct block {
 };
 
 struct access {
-    uint64_t vaddr;
+    uint64_t vaddr, value[2];
     uint32_t foreign; /* translation id, if flags say so */
     uint16_t insn;
     uint8_t flags;
@@ -81,7 +81,7 @@ struct worker {
     pthread_t thread;
     uint64_t state;
     unsigned lives, blocks; /* how many streams, of how many blocks */
-    bool user, foreign, stay; /* stay: push until stopped, leave the stream open */
+    bool user, values, foreign, stay; /* stay: push until stopped, leave the stream open */
     struct qt_producer producer;
     struct model *model;
 };
@@ -161,6 +161,35 @@ static uint32_t pick(struct worker *w, uint32_t *id)
     return n;
 }
 
+/* Anything that such an access can have; more than 16 bytes have no value. */
+static void choose_value(struct worker *w, struct access *a)
+{
+    unsigned size = a->flags & QTRACE_ACCESS_SIZE, i;
+
+    for (i = 0; i < 2; i++) {
+        a->value[i] = below(w, 3) ? a->vaddr : any(w);
+        a->value[i] &= size >= 3 ? UINT64_MAX : (1ull << (8 << size)) - 1;
+    }
+    if (size != 4) {
+        a->value[1] = 0;
+    }
+    if (size > 4) {
+        a->value[0] = 0;
+    }
+}
+
+static void push_word(struct worker *w, const struct access *a)
+{
+    uint64_t word = qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr,
+                                   w->user);
+
+    if (w->values) {
+        qt_push_value(&w->producer, word, a->value);
+    } else {
+        qt_push(&w->producer, word);
+    }
+}
+
 static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
 {
     static const uint64_t extreme[] = {0, UINT64_MAX, 1ull << 47, (1ull << 47) - 1,
@@ -169,6 +198,9 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
 
     *a = (struct access){.vaddr = below(w, 4) ? any(w) >> 20 : extreme[below(w, 7)],
                          .flags = below(w, 0x40)};
+    if (w->values) {
+        choose_value(w, a);
+    }
     if (foreign) {
         n = pick(w, &id);
         a->flags |= QTRACE_ACCESS_FOREIGN;
@@ -176,10 +208,9 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
     }
     a->insn = below(w, n);
     if (!foreign && qt_address_fits(a->vaddr, w->user) && below(w, 30)) {
-        qt_push(&w->producer,
-                qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr, w->user));
+        push_word(w, a);
     } else {
-        qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id, NULL);
+        qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id, a->value);
     }
 }
 
@@ -267,7 +298,7 @@ static void *work(void *data)
 struct plan {
     unsigned threads, lives, blocks, wait_ms;
     size_t ring_bytes;
-    bool user, drop, foreign, stay, interrupt;
+    bool user, values, drop, foreign, stay, interrupt;
 };
 
 static struct qt_summary run(const struct plan *plan)
@@ -280,6 +311,7 @@ static struct qt_summary run(const struct plan *plan)
         .ring_bytes = plan->ring_bytes,
         .rings_bytes = plan->ring_bytes * 64,
         .user = plan->user,
+        .values = plan->values,
         .drop = plan->drop,
         .wait_ms = plan->wait_ms,
     };
@@ -292,7 +324,8 @@ static struct qt_summary run(const struct plan *plan)
     qt_recorder_run(recorder, &facts);
     for (i = 0; i < plan->threads; i++) {
         workers[i] = (struct worker){.state = i, .lives = plan->lives, .blocks = plan->blocks,
-                                     .user = plan->user, .foreign = plan->foreign, .stay = plan->stay};
+                                     .user = plan->user, .values = plan->values,
+                                     .foreign = plan->foreign, .stay = plan->stay};
         cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
     if (plan->interrupt) {
@@ -344,7 +377,21 @@ static void check_blocks(const struct model *m, const struct qtrace_batch *b,
     }
 }
 
-static void check_accesses(const struct model *m, const struct qtrace_batch *b)
+static bool same_value(const struct qtrace_batch *b, uint32_t row, const struct access *want)
+{
+    uint64_t word[3] = {0};
+    unsigned size = want->flags & QTRACE_ACCESS_SIZE, n = size > 4 ? 0 : size > 3 ? 2 : 1, i;
+
+    for (i = 0; i < 3; i++) {
+        if (qtrace_batch_value(b, row, i, &word[i]) != (i < n)) {
+            return false;
+        }
+    }
+    return word[0] == want->value[0] && word[1] == want->value[1];
+}
+
+static void check_accesses(const struct model *m, const struct qtrace_batch *b,
+                           const struct plan *plan)
 {
     uint32_t i, foreign = 0;
 
@@ -355,6 +402,8 @@ static void check_accesses(const struct model *m, const struct qtrace_batch *b)
         cr_assert(b->vaddr[i] == want->vaddr && b->insn[i] == want->insn &&
                   b->flags[i] == want->flags, "stream %u, access %zu", b->stream,
                   (size_t)(b->first_access + i));
+        cr_assert(plan->values ? same_value(b, i, want) : b->value == NULL,
+                  "stream %u, access %zu: value", b->stream, (size_t)(b->first_access + i));
         if (want->flags & QTRACE_ACCESS_FOREIGN) {
             cr_assert_lt(foreign, b->n_foreign);
             cr_assert_eq(b->foreign[foreign].access_row, i);
@@ -448,7 +497,7 @@ static void read_back(const struct plan *plan, const struct qt_summary *summary)
             cr_assert_eq(b->first_insn, t->insns + t->lost_insns);
             cr_assert_eq(b->first_access, t->accesses + t->lost_accesses);
             check_blocks(m, b, plan);
-            check_accesses(m, b);
+            check_accesses(m, b, plan);
         }
         t->blocks += b->n_blocks;
         t->insns += b->n_insns;
@@ -520,6 +569,26 @@ Test(recorder, large_rings)
 {
     try(&(struct plan){.threads = 4, .lives = 2, .blocks = 30000, .wait_ms = 600000,
                        .ring_bytes = 1 << 22, .user = true, .foreign = true, .stay = true});
+}
+
+Test(recorder, values)
+{
+    try(&(struct plan){.threads = 4, .lives = 3, .blocks = 20000, .wait_ms = 600000,
+                       .ring_bytes = TINY, .values = true, .foreign = true});
+}
+
+Test(recorder, values_in_user_mode)
+{
+    try(&(struct plan){.threads = 3, .lives = 1, .blocks = 20000, .wait_ms = 600000,
+                       .ring_bytes = 1 << 22, .user = true, .values = true});
+}
+
+Test(recorder, values_that_are_dropped)
+{
+    struct qt_summary s = try(&(struct plan){.threads = 4, .lives = 2, .blocks = 50000,
+                                             .ring_bytes = TINY, .values = true, .drop = true});
+
+    cr_assert_gt(total_lost(&s), 0, "nothing was lost: the test has not tested anything");
 }
 
 /* The same memory and the same vCPU index for one stream after another. */
