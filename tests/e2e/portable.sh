@@ -28,6 +28,8 @@ record stored qemu-x86_64 ,level=0 "$GUESTS/x86_64/faults"
 record losses qemu-x86_64 ,loss=drop,ring=64k "$GUESTS/x86_64/mix" 5
 record syscalls "$QEMU10/qemu-x86_64" "" "$GUESTS/x86_64/syscalls"
 record threads "$QEMU10/qemu-aarch64" "" "$GUESTS/aarch64/threads"
+record values "$QEMU10/qemu-x86_64" ,values=on "$GUESTS/x86_64/faults"
+record values-be "$QEMU10/qemu-s390x" ,values=on "$GUESTS/s390x/faults"
 record s390x qemu-s390x "" "$GUESTS/s390x/syscalls"
 record smc "$QEMU10/qemu-arm" "" "$GUESTS/arm/smc"
 for golden in "$top"/tests/golden/*.qtr; do

@@ -56,6 +56,13 @@ for arch in x86_64 aarch64 arm riscv64 ppc64le s390x i386; do
 done
 head -c 3000 "$top/README.md" >"$tmp/text"
 record "10.0 gzip" "$QEMU10/qemu-x86_64" "" /usr/bin/gzip -c "$tmp/text"
+for arch in x86_64 aarch64 s390x i386; do
+    for guest in faults threads widevec; do
+        record "10.0 $arch $guest with values" "$QEMU10/qemu-$arch" ,values=on \
+            "$GUESTS/$arch/$guest"
+    done
+done
+record "losses with values" "$QEMU10/qemu-s390x" ,values=on,loss=drop,ring=64k "$GUESTS/s390x/mix" 1
 record "losses" qemu-x86_64 ,loss=drop,ring=64k "$GUESTS/x86_64/mix" 1
 record "stored columns" qemu-x86_64 ,level=0 "$GUESTS/x86_64/faults"
 
