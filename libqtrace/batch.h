@@ -34,7 +34,7 @@ struct qt_batch *qt_batch_new(const struct qt_batch_size *size);
 static inline bool qt_batch_has_values(const struct qtrace_batch *b)
 {
     return b->struct_size >= offsetof(struct qtrace_batch, value_max) + sizeof(b->value_max) &&
-           b->value != NULL;
+           b->value != NULL && b->n_accesses > 0;
 }
 
 #endif
