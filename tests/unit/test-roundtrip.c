@@ -876,7 +876,7 @@ Test(roundtrip, losses)
 
     for (seed = 0; seed < 50; seed++) {
         state = seed + 1000;
-        struct shape shape = {8, 12, 2, 50, 50, 4, seed % 3, true, false, seed % 2 * 16};
+        struct shape shape = {8, 12, 2, 50, 50, 4, 0, seed % 3, true, false, seed % 2 * 16};
         write_trace(path, &shape, &o);
         CHECK(qtrace_reader_open(&r, path, NULL) == 0);
         lost = gaps = 0;
@@ -926,7 +926,7 @@ struct victim {
 
 static void begin_victim(struct victim *v, unsigned seed, unsigned level)
 {
-    struct shape shape = {6, 9, 2, 30, 40, 4, level, false, false, 16};
+    struct shape shape = {6, 9, 2, 30, 40, 4, 0, level, false, false, 16};
     ssize_t n;
 
     state = seed;

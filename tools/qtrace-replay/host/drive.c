@@ -34,7 +34,7 @@ static unsigned selection(void)
     if (host.needs & HOST_NEEDS_ORDER) {
         select |= QTRACE_SELECT_BLOCKS;
         select |= host.needs & HOST_NEEDS_ACCESSES ? QTRACE_SELECT_ACCESSES : 0;
-        select |= host.needs & HOST_NEEDS_ADDRESSES ? QTRACE_SELECT_ADDRESSES : 0;
+        select |= host.needs & HOST_NEEDS_ADDRESSES ? QTRACE_SELECT_VALUES : 0;
     }
     return select;
 }
