@@ -53,3 +53,13 @@ check_status "ten bytes of a trace: qtrace-dump agrees" 3 "$qtrace_dump" "$tmp/c
 cp "$trace" "$tmp/bad.qtr"
 printf 'damage' | dd of="$tmp/bad.qtr" bs=1 seek=$((size / 2)) conv=notrunc status=none
 run "a damaged trace" 4 --analyzer=hotblocks "$tmp/bad.qtr"
+
+# shellcheck disable=SC2016
+status_of bash -c '"$0" --analyzer=execlog "$1" | head -n 1' "$qtrace_replay" "$trace"
+check "a reader that has had enough: a line" test "$(wc -l <"$tmp/stdout")" = 1
+status_of bash -c '"$0" --analyzer=execlog "$1" | head -n 1' "$qtrace_replay" "$trace"
+if [[ -s $tmp/stderr ]]; then
+    not_ok "a reader that has had enough: no message" "$(head -n 1 "$tmp/stderr")"
+else
+    ok "a reader that has had enough: no message"
+fi

@@ -6,6 +6,7 @@
 #include "host/host.h"
 #include "pair.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -107,7 +108,10 @@ static void at_exit(void)
         host_run_atexit();
     }
     if (host_output_flush() != 0) {
-        host_message("cannot write the output: %s", g_strerror(host_output_failure()));
+        /* that a reader has had enough is no news */
+        if (host_output_failure() != EPIPE) {
+            host_message("cannot write the output: %s", g_strerror(host_output_failure()));
+        }
         _exit(EXIT_FAILED);
     }
     host_output_unbuffered(); /* destructors of plugins may still print */
