@@ -926,7 +926,7 @@ struct victim {
 
 static void begin_victim(struct victim *v, unsigned seed, unsigned level)
 {
-    struct shape shape = {6, 9, 2, 30, 40, 4, 0, level, false, false, 16};
+    struct shape shape = {6, 6, 2, 30, 40, 4, 0, level, false, false, 16};
     ssize_t n;
 
     state = seed;
