@@ -310,9 +310,9 @@ add_access_word(struct qt_builder *b, struct qt_rows *rows, const uint64_t *word
 
 /* Made twice, with values and without: without, nothing shall ask for them. */
 static inline __attribute__((always_inline)) int
-add_words(struct qt_builder *b, const struct qt_lengths *lengths, const uint64_t *words,
-          size_t n_words, const struct qt_frame_size *size, qt_builder_sink *emit, void *sink,
-          bool values)
+add_all(struct qt_builder *b, const struct qt_lengths *lengths, const uint64_t *words,
+        size_t n_words, const struct qt_frame_size *size, qt_builder_sink *emit, void *sink,
+        bool values)
 {
     struct qt_encoder *e = &b->encoder;
     const bool user = b->user;
@@ -361,8 +361,8 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
                    const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
                    qt_builder_sink *emit, void *sink)
 {
-    return b->values ? add_words(b, lengths, words, n_words, size, emit, sink, true)
-                     : add_words(b, lengths, words, n_words, size, emit, sink, false);
+    return b->values ? add_all(b, lengths, words, n_words, size, emit, sink, true)
+                     : add_all(b, lengths, words, n_words, size, emit, sink, false);
 }
 
 int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)

@@ -19,6 +19,9 @@
 #include "values.h"
 #include "words.h"
 
+/* The rows are added in more than one place; each is hot. */
+#define QT_ROWS_INLINE static inline __attribute__((always_inline))
+
 struct qt_rows {
     struct qt_node *node;
     struct qt_entry *entry;
@@ -126,8 +129,8 @@ static inline void qt_rows_end_row(struct qt_rows *r, struct qt_encoder *e)
 }
 
 /* A block begins. False: it is not defined. */
-static inline bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
-                                 const struct qt_lengths *lengths)
+QT_ROWS_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
+                                  const struct qt_lengths *lengths)
 {
     uint32_t *expected = &r->next_entry[r->history >> (32 - r->bits)], entry = *expected;
 
@@ -204,7 +207,7 @@ static inline void qt_rows_wrong_address(struct qt_rows *r, const struct qt_pred
     r->address_run = 0;
 }
 
-static inline void qt_rows_address(struct qt_rows *r, const struct qt_predictor *p,
+QT_ROWS_INLINE void qt_rows_address(struct qt_rows *r, const struct qt_predictor *p,
                                    uint32_t node, uint32_t key, uint64_t address)
 {
     struct qt_node *n = &r->node[node];
@@ -230,7 +233,7 @@ static inline void qt_rows_address(struct qt_rows *r, const struct qt_predictor 
 
 /* An access of the row's block; key: instruction and flags as in a word. Returns its node;
  * QT_NO_NODE: the block has not that instruction. */
-static inline uint32_t qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
+QT_ROWS_INLINE uint32_t qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
                                   uint64_t address)
 {
     uint32_t node = *r->next;

@@ -39,94 +39,101 @@ int qt_values_begin(struct qt_values *v, unsigned bits)
     return QTRACE_OK;
 }
 
-/* A word of a value, and what is known of it. */
+/* A word of a value, and where it is to be looked up. */
 struct word {
     struct qt_lane *lane;
+    struct qt_cell *cell, *next; /* the second NULL: all bytes are in the first */
     uint64_t address, mask;
-    unsigned size; /* bytes */
+    unsigned size, shift; /* bytes; bits of the first cell before it */
     bool big_endian;
 };
 
-/* Word i of an access: the lowest of a big-endian value has the highest address. */
-static struct word find_word(struct qt_values *v, const struct qt_value_access *a, unsigned i)
-{
-    const unsigned log2 = a->flags & QTRACE_ACCESS_SIZE, size = log2 > 3 ? 8 : 1u << log2;
-    const bool big_endian = a->flags & QTRACE_ACCESS_BE;
-    const uint64_t offset = big_endian ? (1u << log2) - size * (i + 1) : size * i;
-
-    for (; v->n_nodes <= a->node; v->n_nodes++) {
-        memset(&v->lane[2 * v->n_nodes], 0, 2 * sizeof(*v->lane));
-    }
-    return (struct word){&v->lane[2 * a->node + i % 2], a->address + offset,
-                         qt_value_mask(a->flags), size, big_endian};
-}
-
-static struct qt_cell *cell_of(const struct qt_values *v, uint64_t address)
+static inline struct qt_cell *cell_of(const struct qt_values *v, uint64_t address)
 {
     return &v->cell[qt_address_hash(address / 8, v->bits)];
 }
 
+static inline struct qt_lane *lane_of(struct qt_values *v, uint32_t node, unsigned i)
+{
+    for (; qt_unlikely(v->n_nodes <= node); v->n_nodes++) {
+        memset(&v->lane[2 * v->n_nodes], 0, 2 * sizeof(*v->lane));
+    }
+    return &v->lane[2 * node + i % 2];
+}
+
+/* Word i of an access: the lowest of a big-endian value has the highest address. */
+static inline struct word find_word(struct qt_values *v, const struct qt_value_access *a,
+                                    unsigned i)
+{
+    const unsigned log2 = a->flags & QTRACE_ACCESS_SIZE, size = log2 > 3 ? 8 : 1u << log2;
+    const bool big_endian = a->flags & QTRACE_ACCESS_BE;
+    const uint64_t offset = big_endian ? (1u << log2) - size * (i + 1) : size * i;
+    const uint64_t address = a->address + offset;
+
+    return (struct word){
+        .lane = lane_of(v, a->node, i),
+        .cell = cell_of(v, address),
+        .next = address % 8 + size > 8 ? cell_of(v, address + 7) : NULL,
+        .address = address,
+        .mask = qt_value_mask(a->flags),
+        .size = size,
+        .shift = address % 8 * 8,
+        .big_endian = big_endian,
+    };
+}
+
 /* The value that these bytes are, or the other way round. */
-static uint64_t in_order(const struct word *w, uint64_t bytes)
+static inline uint64_t in_order(const struct word *w, uint64_t bytes)
 {
     return w->big_endian ? __builtin_bswap64(bytes) >> (64 - 8 * w->size) : bytes;
 }
 
-static uint64_t read_cell(const struct qt_values *v, uint64_t address)
+static inline uint64_t read_cell(const struct qt_cell *c, uint64_t address)
 {
-    const struct qt_cell *c = cell_of(v, address);
-
     return c->number == address / 8 ? c->bytes : 0;
 }
 
-static uint64_t read_memory(const struct qt_values *v, const struct word *w)
+static inline uint64_t read_memory(const struct word *w)
 {
-    const unsigned shift = w->address % 8 * 8;
-    uint64_t bytes = read_cell(v, w->address) >> shift;
+    uint64_t bytes = read_cell(w->cell, w->address) >> w->shift;
 
-    if (shift + 8 * w->size > 64) {
-        bytes |= read_cell(v, w->address + 7) << (64 - shift);
+    if (w->next != NULL) {
+        bytes |= read_cell(w->next, w->address + 7) << (64 - w->shift);
     }
     return in_order(w, bytes & w->mask);
 }
 
-static void write_cell(struct qt_values *v, uint64_t address, uint64_t bytes, uint64_t mask)
+static inline void write_cell(struct qt_cell *c, uint64_t address, uint64_t bytes, uint64_t mask)
 {
-    struct qt_cell *c = cell_of(v, address);
+    const uint64_t others = c->number == address / 8 ? c->bytes & ~mask : 0;
 
-    if (c->number != address / 8) {
-        *c = (struct qt_cell){.number = address / 8};
-    }
-    c->bytes = (c->bytes & ~mask) | bytes;
+    *c = (struct qt_cell){address / 8, others | bytes};
 }
 
-static void write_memory(struct qt_values *v, const struct word *w, uint64_t value)
+static inline void write_memory(const struct word *w, uint64_t value)
 {
-    const unsigned shift = w->address % 8 * 8;
     const uint64_t bytes = in_order(w, value);
 
-    write_cell(v, w->address, bytes << shift, w->mask << shift);
-    if (shift + 8 * w->size > 64) {
-        write_cell(v, w->address + 7, bytes >> (64 - shift), w->mask >> (64 - shift));
+    write_cell(w->cell, w->address, bytes << w->shift, w->mask << w->shift);
+    if (w->next != NULL) {
+        write_cell(w->next, w->address + 7, bytes >> (64 - w->shift), w->mask >> (64 - w->shift));
     }
 }
 
-static uint64_t predict(const struct qt_values *v, const struct word *w, uint32_t k)
+static inline uint64_t predict(const struct qt_values *v, const struct word *w, uint32_t k)
 {
-    switch (k) {
-    case QT_VALUE_BY_MEMORY:
-        return read_memory(v, w);
-    case QT_VALUE_BY_STRIDE:
-        return (w->lane->last + w->lane->step) & w->mask;
-    default:
-        return v->recent[(v->n_words - 1 - (k - QT_VALUE_BY_RECENT)) % 4] & w->mask;
+    if (k == QT_VALUE_BY_MEMORY) {
+        return read_memory(w);
     }
+    return (k == QT_VALUE_BY_STRIDE ? w->lane->last + w->lane->step
+                                    : v->recent[(v->n_words - 1 - (k - QT_VALUE_BY_RECENT)) % 4]) &
+           w->mask;
 }
 
 /* What both sides do with each word in the end. */
-static void learn(struct qt_values *v, const struct word *w, uint64_t value)
+static inline void learn(struct qt_values *v, const struct word *w, uint64_t value)
 {
-    write_memory(v, w, value);
+    write_memory(w, value);
     w->lane->last = value;
     v->recent[v->n_words++ % 4] = value;
 }

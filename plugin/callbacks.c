@@ -123,11 +123,6 @@ static void access_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t v
     push_access(vcpu, info, qt_word_flags(ask_flags(info)), vaddr, userdata, !qt_plugin.system);
 }
 
-qemu_plugin_vcpu_mem_cb_t qt_choose_access(void)
-{
-    return !bits_are_known() ? access_ask : qt_plugin.system ? access_system : access_user;
-}
-
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                           void *userdata)
 {
@@ -172,25 +167,32 @@ static void ask_value(qemu_plugin_meminfo_t info, uint32_t flags, uint64_t *word
     }
 }
 
-static void push_value(struct qt_producer *p, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                       uint32_t position)
+/* insn and flags in their places of a word. */
+static inline void push_value(struct qt_producer *p, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                              uint64_t insn, uint64_t flags)
 {
     const bool user = !qt_plugin.system;
-    uint32_t flags = ask_flags(info);
     uint64_t value[2];
-    ask_value(info, flags, value);
+    ask_value(info, qt_word_access_flags(flags), value);
     if (LIKELY(qt_address_fits(vaddr, user))) {
-        qt_push_value(p, qt_word_access(qt_word_insn(position), qt_word_flags(flags), vaddr, user),
-                      value);
+        qt_push_value(p, qt_word_access(insn, flags, vaddr, user), value);
     } else {
-        qt_producer_access(p, position, flags, vaddr, 0, value);
+        qt_producer_access(p, qt_word_access_insn(insn), qt_word_access_flags(flags), vaddr, 0,
+                           value);
     }
 }
 
-void qt_on_access_value(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                        void *userdata)
+static void access_value(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                         void *userdata)
 {
-    push_value(producer_of(vcpu), info, vaddr, qt_word_access_insn((uintptr_t)userdata));
+    push_value(producer_of(vcpu), info, vaddr, (uintptr_t)userdata, bits_of(info));
+}
+
+static void access_value_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                             void *userdata)
+{
+    push_value(producer_of(vcpu), info, vaddr, (uintptr_t)userdata,
+               qt_word_flags(ask_flags(info)));
 }
 
 void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
@@ -200,13 +202,22 @@ void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, u
     uint32_t block = (uint64_t)(uintptr_t)userdata >> 16;
     uint32_t position = (uintptr_t)userdata & 0xffff;
     if (LIKELY(qt_word_block_id(p->block) == block && p->block)) {
-        push_value(p, info, vaddr, position);
+        push_value(p, info, vaddr, qt_word_insn(position), qt_word_flags(ask_flags(info)));
         return;
     }
     uint32_t flags = ask_flags(info);
     uint64_t value[2];
     ask_value(info, flags, value);
     qt_producer_access(p, position, flags | QTRACE_ACCESS_FOREIGN, vaddr, block, value);
+}
+
+qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool values)
+{
+    bool known = bits_are_known();
+    if (values) {
+        return known ? access_value : access_value_ask;
+    }
+    return !known ? access_ask : qt_plugin.system ? access_system : access_user;
 }
 
 void qt_on_insn(unsigned int vcpu, void *userdata)

@@ -22,15 +22,13 @@ void qt_on_block_counting(unsigned int vcpu, void *userdata);
 void qt_on_block_careful(unsigned int vcpu, void *userdata);
 void qt_on_block_careful_counting(unsigned int vcpu, void *userdata);
 
-/* The memory callback for this QEMU; userdata: qt_word_insn() */
-qemu_plugin_vcpu_mem_cb_t qt_choose_access(void);
+/* The memory callback for this QEMU, with values or without; userdata: qt_word_insn() */
+qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool values);
 /* For blocks that may be executed without a block callback. userdata: qt_insn_name() */
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                           void *userdata);
 
 /* The same where values are recorded. */
-void qt_on_access_value(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                        void *userdata);
 void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                                 void *userdata);
 

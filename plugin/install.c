@@ -53,7 +53,7 @@ static bool values_are_possible(const struct qt_options *options)
 static void choose_callbacks(void)
 {
     const bool values = qt_plugin.options.values;
-    qt_plugin.on_access = values ? qt_on_access_value : qt_choose_access();
+    qt_plugin.on_access = qt_choose_access(values);
     qt_plugin.on_access_careful = values ? qt_on_access_value_careful : qt_on_access_careful;
 }
 
