@@ -31,6 +31,9 @@ const char *qtrace_column_name(unsigned id)
     return name[id];
 }
 
+/* Among the reasons why columns cannot be decoded the one that is not theirs. */
+static const char no_memory[] = "out of memory";
+
 static struct qt_cursor column(const struct qt_column_bytes *bytes, unsigned id)
 {
     return qt_cursor(bytes->data[id], bytes->size[id]);
@@ -148,6 +151,7 @@ struct access_decoder {
     uint32_t row;
     uint32_t size; /* log2, of the access before */
     bool addresses, values; /* are wanted */
+    bool no_memory;
 };
 
 /* The node of an access that was not predicted. */
@@ -262,6 +266,7 @@ static bool add_foreign(struct access_decoder *d, uint32_t id)
     uint32_t n = d->b->batch.n_foreign;
 
     if (qt_grow((void **)&d->b->foreign, &d->cap_foreign, n + 1, sizeof(*d->b->foreign)) < 0) {
+        d->no_memory = true;
         return false;
     }
     d->b->foreign[n] = (struct qtrace_foreign){d->row, id};
@@ -283,6 +288,7 @@ static bool decode_value(struct access_decoder *d, uint32_t node)
     }
     d->b->value[d->row] = word[0];
     if (n > 1 && qt_grow((void **)&d->b->wide, &d->cap_wide, w + n - 1, sizeof(*d->b->wide)) < 0) {
+        d->no_memory = true;
         return false;
     }
     for (i = 1; i < n; i++) {
@@ -394,11 +400,12 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_values *val
         return NULL;
     }
     if (d.values && qt_values_begin(values, bytes->bits) < 0) {
-        return "out of memory";
+        return no_memory;
     }
     if (!open_columns(&d, bytes) || !decode_rows(&d)) {
-        return d.values ? "columns access-shape, -address, -literal and value are malformed"
-                        : "columns access-shape, -address and -literal are malformed";
+        return d.no_memory ? no_memory
+               : d.values ? "columns access-shape, -address, -literal and value are malformed"
+                          : "columns access-shape, -address and -literal are malformed";
     }
     b->batch.value_max = d.values ? 1u << d.value.log2 : 0;
     return NULL;
@@ -513,13 +520,13 @@ int qt_columns_decode(struct qt_predictor *p, struct qt_values *values, struct q
     uint32_t i;
 
     if (bytes->select & QTRACE_SELECT_BLOCKS && qt_predictor_begin(p, bytes->bits) < 0) {
-        *why = "out of memory";
+        *why = no_memory;
         return QTRACE_E_NOMEM;
     }
     p->undefined = UINT32_MAX;
     *why = decode_all(p, values, batch, bytes, lengths);
     if (*why != NULL) {
-        return QTRACE_E_DAMAGED;
+        return *why == no_memory ? QTRACE_E_NOMEM : QTRACE_E_DAMAGED;
     }
     leave_out(&batch->batch, bytes->select);
     batch->batch.n_insns = 0;

@@ -102,6 +102,7 @@ def files():
     for megabytes in (15, 60, 200):
         bomb = lz4_zeros(megabytes << 20)
         for ident, fields in ((1, rows), (6, rows + number(10, 1 << 15)), (7, rows),
+                              (8, rows + number(9, 10)),
                               (16, number(17, 100)), (17, b"")):
             file = File()
             file.frame(fields, [(ident, 10, megabytes << 20, 1, bomb, None)])
