@@ -388,6 +388,12 @@ static int check_rows(const struct qt_frame *frame, const unsigned *index,
     return QTRACE_OK;
 }
 
+/* Must a column be understood, whatever it says of itself? Without them rows would be others. */
+static bool makes_rows(const struct qtrace_column_info *c)
+{
+    return c->id >= QTRACE_COLUMN_BLOCK && c->id <= QTRACE_COLUMN_EVENT;
+}
+
 /* Find the columns in the directory: index + 1 by id, 0 = absent. */
 static int find_columns(const struct qt_frame *frame, unsigned *index, struct qtrace_error *err)
 {
@@ -400,7 +406,7 @@ static int find_columns(const struct qt_frame *frame, unsigned *index, struct qt
         c = &f->column[i];
         if (is_known(c)) {
             index[c->id] = i + 1;
-        } else if (frame->mandatory >> i & 1) {
+        } else if (frame->mandatory >> i & 1 || makes_rows(c)) {
             return qtrace_error_set(err, QTRACE_E_REFUSED, c->offset,
                                     "column %u (%s), encoding %u, codec %u is not known",
                                     c->id, qtrace_column_name(c->id), c->encoding, c->codec);
