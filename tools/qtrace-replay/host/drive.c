@@ -97,7 +97,7 @@ int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_e
 
     streams = g_array_new(FALSE, TRUE, sizeof(struct delivered));
     if (qtrace_reader_status(host.reader) != 0) {
-        host.needs |= HOST_NEEDS_ORDER; /* blocks may run that no event tells of */
+        host.needs |= HOST_NEEDS_ALL; /* blocks may run that no event tells of */
     }
     code = begin_again(&merge, err);
     while (code == QTRACE_OK && host_output_failure() == 0) {

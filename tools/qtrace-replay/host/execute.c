@@ -433,7 +433,7 @@ void host_item(const struct qtrace_item *item)
         break;
     case QTRACE_ITEM_GAP:
         host_stream_skip(item->stream, item->vcpu);
-        host.needs |= HOST_NEEDS_ORDER; /* blocks may run that no event has told of */
+        host.needs |= HOST_NEEDS_ALL; /* blocks may run that no event has told of */
         break;
     }
     host_pending_event(NULL);

@@ -46,6 +46,8 @@ enum host_needs {
     HOST_NEEDS_ACCESSES = 2,  /* accesses, too, if one by one */
     HOST_NEEDS_ADDRESSES = 4, /* and their addresses */
     HOST_NEEDS_AT_ONCE = 8,   /* plugins look at counts without asking */
+    /* Blocks may be announced while rows are run, and nobody knows what will be registered. */
+    HOST_NEEDS_ALL = HOST_NEEDS_ORDER | HOST_NEEDS_ACCESSES | HOST_NEEDS_ADDRESSES,
 };
 
 struct host_callback {

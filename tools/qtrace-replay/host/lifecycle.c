@@ -37,7 +37,7 @@ static void request(qemu_plugin_id_t id, void *cb, void *userdata, bool reset)
     plugin->asked_by = host.stream;
     host.changes_pending = true;
     host_catch_up();
-    host.needs |= HOST_NEEDS_ORDER; /* blocks are announced again when they run */
+    host.needs |= HOST_NEEDS_ALL; /* blocks are announced again when they run */
     if (plugin->installing) {
         apply(plugin);
     }
