@@ -61,6 +61,7 @@ static bool thread_test_failed;
 #define cr_assert_gt(x, y, ...) cr_assert((x) > (y), __VA_ARGS__)
 #define cr_expect(x, ...) thread_test_expect(x, false, #x, __VA_ARGS__)
 #define cr_expect_eq(x, y, ...) thread_test_expect((x) == (y), false, #x " == " #y, __VA_ARGS__)
+#define cr_expect_str_eq(x, y, ...) cr_expect(strcmp(x, y) == 0, __VA_ARGS__)
 
 /* Is it one of those asked for? Arguments are the names of suites; none asks for all. */
 static bool thread_test_wanted(const char *name, char **argv)
