@@ -1,7 +1,7 @@
 /*
- * counter.h - how often instructions were executed
+ * counter.h - how often instructions or blocks were executed
  *
- * For analyzers, after analyzer.h. A counter may belong to any number of instructions. It counts
+ * For analyzers, after analyzer.h. A counter may belong to any number of them. It counts
  * by callback, or by QEMU's inline operations: those are exact from API version 2 on, where each
  * vCPU has its own place; before, threads that run at the same time can lose counts.
  *
@@ -40,6 +40,19 @@ static inline void counter_attach(struct counter *c, bool use_inline,
             insn, QEMU_PLUGIN_INLINE_ADD_U64, qemu_plugin_scoreboard_u64(c->score), 1);
     } else {
         qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &c->count, 1);
+    }
+}
+
+static inline void counter_attach_block(struct counter *c, bool use_inline,
+                                        struct qemu_plugin_tb *tb)
+{
+    if (!use_inline) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, counter_add, QEMU_PLUGIN_CB_NO_REGS, c);
+    } else if (c->score != NULL) {
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+            tb, QEMU_PLUGIN_INLINE_ADD_U64, qemu_plugin_scoreboard_u64(c->score), 1);
+    } else {
+        qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &c->count, 1);
     }
 }
 

@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qtrace/analyzer.h"
+#include "counter.h"
 #include "options.h"
 #include "report.h"
 
@@ -16,8 +17,8 @@ struct block {
     uint64_t pc;
     uint64_t insns;
     uint64_t translations;
-    uint64_t count;                       /* by callback, or inline up to version 1 */
-    struct qemu_plugin_scoreboard *score; /* inline from version 2 on */
+    struct counter counter;
+    uint64_t count; /* its value at the end */
 };
 
 static GMutex lock; /* of the table and of translations */
@@ -54,14 +55,6 @@ static gint compare(gconstpointer pa, gconstpointer pb)
     return a->insns < b->insns ? -1 : a->insns > b->insns;
 }
 
-static void count_block(unsigned int vcpu_index, void *userdata)
-{
-    struct block *b = userdata;
-
-    (void)vcpu_index;
-    __atomic_fetch_add(&b->count, 1, __ATOMIC_RELAXED);
-}
-
 static struct block *find_block(uint64_t pc, uint64_t insns)
 {
     struct block key = { .pc = pc, .insns = insns };
@@ -72,9 +65,7 @@ static struct block *find_block(uint64_t pc, uint64_t insns)
         b = g_new0(struct block, 1);
         b->pc = pc;
         b->insns = insns;
-        if (use_inline && qemu_plugin_version >= 2) {
-            b->score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
-        }
+        counter_init(&b->counter, use_inline);
         g_hash_table_add(blocks, b);
     }
     b->translations++;
@@ -86,14 +77,7 @@ static void analyzer_translate(struct qemu_plugin_tb *tb)
 {
     struct block *b = find_block(qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb));
 
-    if (!use_inline) {
-        qemu_plugin_register_vcpu_tb_exec_cb(tb, count_block, QEMU_PLUGIN_CB_NO_REGS, b);
-    } else if (b->score != NULL) {
-        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
-            tb, QEMU_PLUGIN_INLINE_ADD_U64, qemu_plugin_scoreboard_u64(b->score), 1);
-    } else {
-        qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &b->count, 1);
-    }
+    counter_attach_block(&b->counter, use_inline, tb);
 }
 
 static GPtrArray *sorted_blocks(void)
@@ -105,9 +89,7 @@ static GPtrArray *sorted_blocks(void)
     g_hash_table_iter_init(&iter, blocks);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         struct block *b = key;
-        if (b->score != NULL) {
-            b->count = qemu_plugin_u64_sum(qemu_plugin_scoreboard_u64(b->score));
-        }
+        b->count = counter_value(&b->counter);
         g_ptr_array_add(list, b);
     }
     g_ptr_array_sort(list, compare);
