@@ -2,7 +2,8 @@
 
 /*
  * Many short threads: N created and joined one after another, so that they share vCPU indexes,
- * then N that are all alive at once. Argument: N (default 50).
+ * then N that are all alive at once. Arguments: N (default 50); anything more, and each of the
+ * latter is created when the one before it runs.
  */
 
 #include <inttypes.h>
@@ -68,6 +69,11 @@ int main(int argc, char **argv)
             fprintf(stderr, "cannot create overlapping thread %u\n", i);
             return 1;
         }
+        pthread_mutex_lock(&lock);
+        while (argc > 2 && alive <= i) {
+            pthread_cond_wait(&changed, &lock);
+        }
+        pthread_mutex_unlock(&lock);
     }
     for (unsigned int i = 0; i < n; i++) {
         pthread_join(threads[i], NULL);

@@ -126,7 +126,7 @@ static void install_queries(qemu_plugin_id_t id, const qemu_info_t *info)
 
 /* ---- events ---- */
 
-static char list[4000];
+static __thread char list[4000];
 
 static void add_vcpu(qemu_plugin_id_t id, unsigned int vcpu)
 {
