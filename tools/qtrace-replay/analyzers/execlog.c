@@ -18,6 +18,7 @@
 #define ANALYZER_VCPU_INIT
 #include "qtrace/analyzer.h"
 #include "json.h"
+#include "lock.h"
 #include "options.h"
 #include "per-vcpu.h"
 #include "report.h"
@@ -35,7 +36,7 @@ struct reg {
 
 /* The line of the instruction that a vCPU executed last: its accesses are still to come. */
 struct vcpu {
-    int lock;
+    struct lock lock;
     GString *line; /* empty or NULL: there is none */
     unsigned n_accesses;
     GPtrArray *regs;
@@ -261,7 +262,7 @@ static struct vcpu *lock_vcpu(unsigned vcpu_index)
 {
     struct vcpu *v = per_vcpu_get(vcpus, vcpu_index);
 
-    per_vcpu_lock(&v->lock);
+    lock_take(&v->lock);
     if (v->line == NULL) {
         v->line = g_string_sized_new(128);
     }
@@ -287,7 +288,7 @@ static void analyzer_vcpu_init(unsigned int vcpu_index)
     if (patterns != NULL) {
         find_registers(v);
     }
-    per_vcpu_unlock(&v->lock);
+    lock_release(&v->lock);
 }
 
 /* Print the instruction before and, if there is one, begin with the next. */
@@ -299,7 +300,7 @@ static void next_insn(unsigned vcpu_index, const char *description, bool look)
     if (description != NULL) {
         begin_line(v, vcpu_index, description);
     }
-    per_vcpu_unlock(&v->lock);
+    lock_release(&v->lock);
 }
 
 static void log_insn(unsigned int vcpu_index, void *userdata)
@@ -327,7 +328,7 @@ static void log_access(unsigned int vcpu_index, qemu_plugin_meminfo_t info, uint
     if (v->line->len > 0) { /* else its instruction is lost */
         append_access(v, qemu_plugin_mem_is_store(info) ? "store" : "load", vaddr, device);
     }
-    per_vcpu_unlock(&v->lock);
+    lock_release(&v->lock);
 }
 
 /* ---- translation ---- */

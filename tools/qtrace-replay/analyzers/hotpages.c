@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qtrace/analyzer.h"
+#include "lock.h"
 #include "options.h"
 #include "per-vcpu.h"
 #include "report.h"
@@ -26,7 +27,7 @@ struct page {
 
 /* Each vCPU counts by itself. */
 struct vcpu {
-    int lock;
+    struct lock lock;
     GHashTable *pages;
     struct page *last; /* the next access is likely to hit it again */
 };
@@ -80,14 +81,14 @@ static void count_access(unsigned int vcpu_index, qemu_plugin_meminfo_t info, ui
         address = qemu_plugin_hwaddr_phys_addr(where);
     }
     struct vcpu *v = per_vcpu_get(vcpus, vcpu_index);
-    per_vcpu_lock(&v->lock);
+    lock_take(&v->lock);
     struct page *page = find_page(v, address & ~(page_size - 1));
     if (qemu_plugin_mem_is_store(info)) {
         page->writes++;
     } else {
         page->reads++;
     }
-    per_vcpu_unlock(&v->lock);
+    lock_release(&v->lock);
 }
 
 static void analyzer_translate(struct qemu_plugin_tb *tb)
@@ -190,14 +191,14 @@ static GPtrArray *collect(void)
 
     for (unsigned i = 0; i < per_vcpu_end(vcpus); i++) {
         struct vcpu *v = per_vcpu_get(vcpus, i);
-        per_vcpu_lock(&v->lock);
+        lock_take(&v->lock);
         if (v->pages != NULL) {
             g_hash_table_iter_init(&iter, v->pages);
             while (g_hash_table_iter_next(&iter, NULL, &p)) {
                 add_page(totals, p, i);
             }
         }
-        per_vcpu_unlock(&v->lock);
+        lock_release(&v->lock);
     }
     g_hash_table_iter_init(&iter, totals);
     while (g_hash_table_iter_next(&iter, NULL, &p)) {

@@ -2,7 +2,8 @@
  * lock.h - a lock for callbacks that run at every instruction
  *
  * It is held for some ten nanoseconds and nearly always free, so taking it is one atomic
- * operation. Zero is free.
+ * operation. One per vCPU is wanted by others only at the end, when a machine's vCPUs run on.
+ * Zero is free.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

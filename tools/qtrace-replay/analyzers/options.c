@@ -11,21 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool parse_bool(const char *text, bool *value)
-{
-    static const char *const words[2][5] = {
-        { "off", "no", "false", "n" },
-        { "on", "yes", "true", "y" },
-    };
-
-    for (int i = 0; i < 2; i++) {
-        if (g_strv_contains(words[i], text)) {
-            *value = i == 1;
-            return true;
-        }
-    }
-    return false;
-}
+/* In every version of the API */
+#define QEMU_PLUGIN_API_VERSION 7
+#define QEMU_PLUGIN_API __attribute__((weak))
+#include "qtrace/qemu-plugin.h"
 
 static bool parse_number(const char *text, uint64_t *value)
 {
@@ -66,7 +55,7 @@ static bool parse_value(const struct option *o, const char *text)
 {
     switch (o->kind) {
     case OPTION_BOOL:
-        return parse_bool(text, o->value);
+        return qemu_plugin_bool_parse(o->name, text, o->value);
     case OPTION_NUMBER:
         return parse_number(text, o->value);
     case OPTION_CHOICE:

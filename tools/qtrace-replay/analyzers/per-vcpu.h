@@ -21,18 +21,4 @@ void *per_vcpu_get(struct per_vcpu *array, unsigned vcpu_index);
 /* Above every index that was asked for; elements in between may be untouched. */
 unsigned per_vcpu_end(const struct per_vcpu *array);
 
-/* A lock that begins as 0 with its element. It is for the end, when a machine's vCPUs run on:
- * before, only the vCPU's own thread wants it. */
-static inline void per_vcpu_lock(int *lock)
-{
-    while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0) {
-        g_thread_yield();
-    }
-}
-
-static inline void per_vcpu_unlock(int *lock)
-{
-    __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
-}
-
 #endif
