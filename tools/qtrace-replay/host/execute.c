@@ -122,19 +122,12 @@ static inline void run_mem_ops(const struct host_block *block, const struct host
 
 /* ---- accesses ---- */
 
-static const struct host_point *find_point(const struct host_block *block, uint32_t insn)
+/* Of an instruction that has operations on accesses; NULL: it has none. */
+static inline const struct host_point *point_of(const struct host_block *block, uint32_t insn)
 {
-    uint32_t low = 0, high = block->n_points;
+    uint32_t point = insn < block->tr->n_insns ? block->mem_point[insn] : 0;
 
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (block->point[mid].insn < insn) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low < block->n_points && block->point[low].insn == insn ? &block->point[low] : NULL;
+    return point > 0 ? &block->point[point - 1] : NULL;
 }
 
 static uint32_t foreign_block(const struct qtrace_batch *b, uint32_t row)
@@ -161,8 +154,8 @@ static void run_lone_access(struct host_block *block, const struct qtrace_batch 
     if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
         block = block_of(foreign_block(b, row));
     }
-    if (block != NULL && block->has_mem && block->epoch == host.epoch) {
-        const struct host_point *p = find_point(block, b->insn[row]);
+    if (block != NULL && block->mem_point != NULL && block->epoch == host.epoch) {
+        const struct host_point *p = point_of(block, b->insn[row]);
         if (p != NULL) {
             run_mem_ops(block, p, b, row, vcpu);
         }
@@ -243,11 +236,9 @@ static inline void run_only_accesses(const struct host_block *block,
     uint32_t end = row_end(item, i);
 
     for (uint32_t row = row_begin(item, i); row < end; row++) {
-        uint32_t insn = b->insn[row];
-        uint32_t point = insn < block->tr->n_insns ? block->mem_point[insn] : 0;
-
-        if (point > 0) {
-            run_mem_ops(block, &block->point[point - 1], b, row, item->vcpu);
+        const struct host_point *p = point_of(block, b->insn[row]);
+        if (p != NULL) {
+            run_mem_ops(block, p, b, row, item->vcpu);
         }
     }
 }
@@ -277,17 +268,18 @@ static inline void run_block(struct stream *s, struct host_block *block,
 {
     const struct qtrace_batch *b = item->batch;
     const struct host_op *op = block->op;
+    bool has_mem = block->mem_point != NULL;
 
     s->last.block = block;
     s->last.epoch = host.epoch;
-    if (!block->has_mem && b->n_foreign == 0 && b->started[i] >= block->tr->n_insns) {
+    if (!has_mem && b->n_foreign == 0 && b->started[i] >= block->tr->n_insns) {
         run_ops(op, op + block->n_ops, item->vcpu);
         return;
     }
     run_ops(op, op + block->n_block_ops, item->vcpu);
-    if (b->n_foreign > 0 || (block->has_mem && !block->only_mem)) {
+    if (b->n_foreign > 0 || (has_mem && !block->only_mem)) {
         run_mixed(s, block, item, i);
-    } else if (block->has_mem) {
+    } else if (has_mem) {
         run_only_accesses(block, item, i);
     } else {
         run_started(block, b->started[i], item->vcpu);

@@ -116,7 +116,6 @@ struct host_block {
     uint32_t n_points;
     struct host_point *point; /* ascending insn */
     uint16_t *mem_point; /* by instruction: 1 + its point; NULL without operations on accesses */
-    bool has_mem;
     bool only_mem; /* no instruction has operations on execution */
 };
 

@@ -95,10 +95,12 @@ static void sort_ops(struct host_block *block)
     g_free(index);
 }
 
-static void find_points(struct host_block *block)
+/* Do any of them have operations on accesses? */
+static bool find_points(struct host_block *block)
 {
     GArray *points = g_array_new(FALSE, FALSE, sizeof(struct host_point));
     uint32_t n = block->ops->len, i = 0;
+    bool has_mem = false;
 
     while (i < n && block->op[i].insn < 0) {
         i++;
@@ -114,12 +116,13 @@ static void find_points(struct host_block *block)
         for (; i < n && block->op[i].insn == insn; i++) {
         }
         p.end = i;
-        block->has_mem |= p.mem < p.end;
+        has_mem |= p.mem < p.end;
         block->only_mem &= p.begin == p.mem;
         g_array_append_val(points, p);
     }
     block->n_points = points->len;
     block->point = (struct host_point *)(void *)g_array_free(points, FALSE);
+    return has_mem;
 }
 
 static void list_mem_points(struct host_block *block)
@@ -138,14 +141,12 @@ static void compile(struct host_block *block)
     g_clear_pointer(&block->point, g_free);
     g_clear_pointer(&block->mem_point, g_free);
     block->n_ops = block->n_block_ops = block->n_points = 0;
-    block->has_mem = false;
     block->only_mem = true;
     if (block->ops != NULL) {
         sort_ops(block);
-        find_points(block);
-    }
-    if (block->has_mem) {
-        list_mem_points(block);
+        if (find_points(block)) {
+            list_mem_points(block);
+        }
     }
 }
 
