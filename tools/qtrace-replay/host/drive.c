@@ -21,10 +21,7 @@ static GArray *streams; /* struct delivered */
 
 static struct delivered *delivered_of(uint32_t stream)
 {
-    if (stream >= streams->len) {
-        g_array_set_size(streams, stream + 1);
-    }
-    return &g_array_index(streams, struct delivered, stream);
+    return host_by_stream(&streams, sizeof(struct delivered), stream);
 }
 
 static unsigned selection(void)
@@ -74,7 +71,7 @@ static bool is_new(struct qtrace_item *item)
 
 static int begin_again(struct qtrace_merge **merge, struct qtrace_error *err)
 {
-    for (guint i = 0; i < streams->len; i++) {
+    for (guint i = 0; streams != NULL && i < streams->len; i++) {
         struct delivered *d = &g_array_index(streams, struct delivered, i);
         d->gaps_left = d->gaps;
         host_pending_left(i, &d->block, &d->access);
@@ -95,7 +92,6 @@ int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_e
     struct qtrace_item item;
     int code;
 
-    streams = g_array_new(FALSE, TRUE, sizeof(struct delivered));
     if (qtrace_reader_status(host.reader) != 0) {
         host.needs |= HOST_NEEDS_ALL; /* blocks may run that no event tells of */
     }

@@ -22,17 +22,11 @@ struct stream {
     struct place last; /* the block that ran last; block = NULL: not known */
 };
 
-static GArray *streams;
+static GArray *streams; /* struct stream */
 
 static struct stream *stream_state(uint32_t stream)
 {
-    if (streams == NULL) {
-        streams = g_array_new(FALSE, TRUE, sizeof(struct stream));
-    }
-    if (stream >= streams->len) {
-        g_array_set_size(streams, stream + 1);
-    }
-    return &g_array_index(streams, struct stream, stream);
+    return host_by_stream(&streams, sizeof(struct stream), stream);
 }
 
 /* The block as the plugins know it now; they may have to be told first. NULL: its definition is

@@ -206,6 +206,18 @@ void host_dispatch(const struct qtrace_event *event, unsigned vcpu);
 struct host_block *host_announce(uint32_t id);
 void host_add_op(struct host_block *block, const struct host_op *op);
 
+/* The element of a stream. The array begins as NULL; elements begin as zeros. */
+static inline void *host_by_stream(GArray **array, guint element_size, uint32_t stream)
+{
+    if (*array == NULL) {
+        *array = g_array_new(FALSE, TRUE, element_size);
+    }
+    if (stream >= (*array)->len) {
+        g_array_set_size(*array, stream + 1);
+    }
+    return (*array)->data + (size_t)stream * element_size;
+}
+
 /* drive.c: the whole trace. Calls progress, if it is not NULL, for what is done. 0 or an error. */
 int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_error *err);
 
@@ -221,9 +233,9 @@ void host_stream_resume(uint32_t stream, uint32_t block);
 void host_pending_rows(const struct qtrace_item *item);
 void host_pending_event(const struct qtrace_item *item); /* its callbacks run now; NULL = no more */
 void host_count_pending(bool at_end);
-/* Forget those of a stream that could not be counted yet. false: there are none; else the
- * ordinals of the first. */
-bool host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access);
+/* Forget those of a stream that could not be counted yet; if there are any, set the ordinals of
+ * the first. */
+void host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access);
 
 /* Count them before somebody looks. */
 static inline void host_catch_up(void)

@@ -21,7 +21,7 @@ struct pending {
     size_t batch_frame;
 };
 
-static GArray *streams; /* struct pending by stream */
+static GArray *streams; /* struct pending */
 static const struct qtrace_item *event; /* whose callbacks are running */
 
 static const struct qtrace_frame_info *frame_info(size_t frame)
@@ -36,15 +36,8 @@ static size_t frame_at(const struct pending *p, guint i)
 
 static struct pending *pending_of(const struct qtrace_item *item)
 {
-    struct pending *p;
+    struct pending *p = host_by_stream(&streams, sizeof(*p), item->stream);
 
-    if (streams == NULL) {
-        streams = g_array_new(FALSE, TRUE, sizeof(struct pending));
-    }
-    if (item->stream >= streams->len) {
-        g_array_set_size(streams, item->stream + 1);
-    }
-    p = &g_array_index(streams, struct pending, item->stream);
     if (p->frame == NULL) {
         p->stream = item->stream;
         p->vcpu = item->vcpu;
@@ -304,18 +297,15 @@ void host_count_pending(bool at_end)
     }
 }
 
-bool host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access)
+void host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access)
 {
-    struct pending *p = streams != NULL && stream < streams->len
-                            ? &g_array_index(streams, struct pending, stream)
-                            : NULL;
+    struct pending *p = host_by_stream(&streams, sizeof(*p), stream);
 
-    if (p == NULL || p->frame == NULL || p->frame->len == 0) {
-        return false;
+    if (p->frame == NULL || p->frame->len == 0) {
+        return;
     }
     const struct qtrace_frame_info *f = frame_info(frame_at(p, 0));
     *block = f->first_block + p->block;
     *access = f->first_access + p->access;
     drop_frames(p, p->frame->len);
-    return true;
 }
