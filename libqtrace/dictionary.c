@@ -120,18 +120,6 @@ const struct qtrace_translation *qt_dictionary_get(const struct qt_dictionary *d
     return t->insn == NULL ? NULL : t;
 }
 
-bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, uint64_t n)
-{
-    uint64_t i;
-
-    for (i = 0; i < n; i++) {
-        if (qt_dictionary_get(dictionary, first + (uint32_t)i) == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static int set_length(struct qt_dictionary *d, uint32_t id, uint32_t n_insns)
 {
     uint32_t length = qt_length(&d->lengths, id);

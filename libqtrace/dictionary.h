@@ -61,9 +61,6 @@ void qt_dictionary_forget(struct qt_dictionary *dictionary);
 const struct qtrace_translation *qt_dictionary_get(const struct qt_dictionary *dictionary,
                                                    uint32_t id);
 
-/* Are all of these defined? */
-bool qt_dictionary_has(const struct qt_dictionary *dictionary, uint32_t first, uint64_t n);
-
 /* Load a Definitions message that must define first .. first + n - 1. What is defined already
  * is kept; what repeats a translation that is not there stays undefined, but has a length if
  * that has one. QTRACE_E_DAMAGED: malformed. */

@@ -235,7 +235,7 @@ static int load(struct qtrace_reader *r, size_t frame, uint32_t id, unsigned dep
         ret = qt_scan_definitions(r, &f->frame, err);
     }
     /* what it repeats, and then it once more */
-    if (ret == QTRACE_OK && !qt_dictionary_has(&r->dictionary, id, 1) &&
+    if (ret == QTRACE_OK && qt_dictionary_get(&r->dictionary, id) == NULL &&
         r->dictionary.missing > 0 && depth > 0) {
         ret = define(r, (uint32_t)(r->dictionary.missing - 1), depth - 1, err);
         ret = ret == QTRACE_OK ? qt_scan_definitions(r, &f->frame, err) : ret;
@@ -256,7 +256,7 @@ static int define(struct qtrace_reader *r, uint32_t id, unsigned depth, struct q
         if (ret == QTRACE_E_IO || ret == QTRACE_E_NOMEM) {
             return ret;
         }
-        if (qt_dictionary_has(&r->dictionary, id, 1)) {
+        if (qt_dictionary_get(&r->dictionary, id) != NULL) {
             return QTRACE_OK;
         }
     }

@@ -388,7 +388,6 @@ static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame, u
                         struct qtrace_error *err)
 {
     const struct qtrace_frame_info *f = &frame->info;
-    const struct qtrace_column_info *c;
     const uint8_t *p;
     unsigned i, from;
     int ret = QTRACE_OK;
@@ -405,17 +404,10 @@ static int read_columns(struct qtrace_reader *r, const struct qt_frame *frame, u
     }
     p = r->stored.data;
     for (i = 0; ret == QTRACE_OK && i < f->n_columns; i++) {
-        c = &f->column[i];
-        if (!(wanted >> i & 1)) {
-            continue;
+        if (wanted >> i & 1) {
+            ret = qt_scan_stored_sum(frame, i, p, err);
+            p += f->column[i].stored_size;
         }
-        if (qt_crc32c(0, p, c->stored_size) != frame->crc[i]) {
-            return qtrace_error_set(err, QTRACE_E_DAMAGED, c->offset,
-                                    "column %s at offset %" PRIu64
-                                    " does not match its checksum",
-                                    qtrace_column_name(c->id), c->offset);
-        }
-        p += c->stored_size;
     }
     return ret;
 }
@@ -459,11 +451,11 @@ static int read_defined(struct qtrace_reader *r, const struct qt_frame *frame,
         ret = qt_reader_decode(r, frame, batch, err);
         id = r->coder.predictor.undefined;
         if (ret != QTRACE_E_DAMAGED || id == UINT32_MAX ||
-            qt_dictionary_has(&r->dictionary, id, 1)) {
+            qt_dictionary_get(&r->dictionary, id) != NULL) {
             return ret;
         }
         ret = qt_indexed_define(r, id, err);
-        if (ret < 0 || !qt_dictionary_has(&r->dictionary, id, 1)) {
+        if (ret < 0 || qt_dictionary_get(&r->dictionary, id) == NULL) {
             return ret < 0 ? ret : QTRACE_E_DAMAGED;
         }
     }

@@ -275,6 +275,19 @@ static int resync(struct qtrace_reader *r, uint64_t from, bool any_nonce, uint64
 
 /* ---- columns ---- */
 
+int qt_scan_stored_sum(const struct qt_frame *frame, unsigned i, const uint8_t *stored,
+                       struct qtrace_error *err)
+{
+    const struct qtrace_column_info *c = &frame->info.column[i];
+
+    if (qt_crc32c(0, stored, c->stored_size) == frame->crc[i]) {
+        return QTRACE_OK;
+    }
+    return qtrace_error_set(err, QTRACE_E_DAMAGED, c->offset,
+                            "column %s at offset %" PRIu64 " does not match its checksum",
+                            qtrace_column_name(c->id), c->offset);
+}
+
 int qt_scan_stored(struct qtrace_reader *r, const struct qt_frame *frame, unsigned i,
                    struct qtrace_error *err)
 {
@@ -286,12 +299,7 @@ int qt_scan_stored(struct qtrace_reader *r, const struct qt_frame *frame, unsign
         return no_memory(err);
     }
     ret = qt_io_pread(r->fd, r->stored.data, c->stored_size, c->offset, err);
-    if (ret == QTRACE_OK && qt_crc32c(0, r->stored.data, c->stored_size) != frame->crc[i]) {
-        ret = qtrace_error_set(err, QTRACE_E_DAMAGED, c->offset,
-                               "column %s at offset %" PRIu64 " does not match its checksum",
-                               qtrace_column_name(c->id), c->offset);
-    }
-    return ret;
+    return ret == QTRACE_OK ? qt_scan_stored_sum(frame, i, r->stored.data, err) : ret;
 }
 
 int qt_scan_column(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,
@@ -823,7 +831,10 @@ static int check_frame(struct qtrace_reader *r, const struct qt_envelope *e, uin
     if (ret < 0) {
         return ret == QTRACE_E_DAMAGED ? QTRACE_OK : ret;
     }
-    return qt_scan_place(r, &frame, offset, &next) ? check_columns(r, &frame, err) : QTRACE_E_TRUNCATED;
+    if (!qt_scan_place(r, &frame, offset, &next)) {
+        return QTRACE_E_TRUNCATED;
+    }
+    return check_columns(r, &frame, err);
 }
 
 /* Something else follows the last frame than the next message. If it is not whole either, it may

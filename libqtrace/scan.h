@@ -142,6 +142,10 @@ int qt_scan_segment(struct qtrace_reader *reader, const struct qt_frame *frame,
 bool qt_scan_same(struct qtrace_reader *reader, const struct qt_frame *a,
                   const struct qt_frame *b);
 
+/* Is the checksum of a column that of its bytes as they are stored? */
+int qt_scan_stored_sum(const struct qt_frame *frame, unsigned i, const uint8_t *stored,
+                       struct qtrace_error *err);
+
 /* Read a column as it is stored into reader->stored, and check its sum. */
 int qt_scan_stored(struct qtrace_reader *reader, const struct qt_frame *frame, unsigned i,
                    struct qtrace_error *err);
