@@ -89,10 +89,12 @@ static int usage_error(const char *text)
 static const char *check_options(struct options *o)
 {
     unsigned n = o->files != NULL ? g_strv_length(o->files) : 0;
-    int modes = o->events + o->blocks + o->frames + o->summary + o->verify + o->recover + (o->extract != NULL);
+    int modes = o->events + o->blocks + o->frames + o->summary + o->verify + o->recover +
+                (o->extract != NULL);
 
     if (modes > 1) {
-        return "only one of --events, --blocks, --frames, --summary, --verify, --recover, --extract";
+        return "only one of --events, --blocks, --frames, --summary, --verify, --recover, "
+               "--extract";
     }
     if (n == 0) {
         return "no FILE given";
@@ -182,7 +184,7 @@ static void run_mode(struct dump *dump, const struct options *o, uint64_t extrac
     } else {
         dump_overview(dump);
     }
-    if (!o->summary && qtrace_reader_failure(dump->reader, &err) != QTRACE_OK) {
+    if (qtrace_reader_failure(dump->reader, &err) != QTRACE_OK) {
         dump_error(dump, &err);
     }
     dump_raise(dump, qtrace_reader_status(dump->reader));

@@ -182,38 +182,43 @@ static void print_counts(struct dump *dump, struct qtrace_counts *counts, bool a
     if (make_table(dump, &table, counts)) {
         qsort(table.line, table.n, sizeof(*table.line), most_executed_first);
         (as_json ? print_json : print_table)(dump, &table);
-    } else {
-        qtrace_reader_failure(dump->reader, &err);
+    } else if (qtrace_reader_failure(dump->reader, NULL) == QTRACE_OK) {
         dump_error(dump, &err);
-    }
+    } /* else whoever opened the reader tells it */
     free(table.line);
     free(table.text);
+}
+
+/* Frame by frame: a damaged one is left out, and named with the gaps. NULL: no memory. */
+static struct qtrace_counts *count_each(struct dump *dump, size_t n)
+{
+    struct qtrace_counts *counts = qtrace_counts_new();
+
+    for (size_t i = 0; counts != NULL && i < n; i++) {
+        struct qtrace_error err;
+        int code = qtrace_reader_count(dump->reader, i, 1, counts, &err);
+        if (code == QTRACE_E_IO || code == QTRACE_E_NOMEM) {
+            dump_error(dump, &err);
+            break;
+        }
+    }
+    return counts;
 }
 
 void dump_summary(struct dump *dump, bool as_json)
 {
     struct qtrace_counts *counts = qtrace_counts_new();
-    struct qtrace_error err = {.code = QTRACE_E_NOMEM};
-
-    if (counts == NULL) {
-        dump_error(dump, &err);
-        return;
-    }
-    /* frame by frame: a damaged one is left out, and named with the gaps */
     size_t n = qtrace_reader_n_frames(dump->reader);
-    if (qtrace_reader_count(dump->reader, 0, n, counts, &err) != QTRACE_OK) {
+
+    if (counts != NULL && qtrace_reader_count(dump->reader, 0, n, counts, NULL) != QTRACE_OK) {
         qtrace_counts_free(&counts);
-        counts = qtrace_counts_new();
-        for (size_t i = 0; counts != NULL && i < n; i++) {
-            int code = qtrace_reader_count(dump->reader, i, 1, counts, &err);
-            if (code == QTRACE_E_IO || code == QTRACE_E_NOMEM) {
-                dump_error(dump, &err);
-                break;
-            }
-        }
+        counts = count_each(dump, n);
     }
     if (counts != NULL) {
         print_counts(dump, counts, as_json);
+    } else {
+        struct qtrace_error err = {.code = QTRACE_E_NOMEM};
+        dump_error(dump, &err);
     }
     qtrace_counts_free(&counts);
 }
