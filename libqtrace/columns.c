@@ -468,7 +468,8 @@ static const char *decode_events(struct qt_batch *b, const struct qt_column_byte
     uint32_t i;
 
     for (i = 0; i < b->batch.n_events; i++) {
-        if (!decode_event(&c, &b->event[i], before, &translation) || !event_is_valid(&b->batch, i)) {
+        if (!decode_event(&c, &b->event[i], before, &translation) ||
+            !event_is_valid(&b->batch, i)) {
             return "column event is malformed";
         }
         before = &b->event[i];

@@ -438,7 +438,8 @@ uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select)
     for (i = 0; i < frame->info.n_columns; i++) {
         id = frame->info.column[i].id;
         need = id < QT_COLUMNS ? needed_for[id] : 0;
-        if ((select & QTRACE_SELECT_ALL) == QTRACE_SELECT_ALL || (need != 0 && (select & need) == need)) {
+        if ((select & QTRACE_SELECT_ALL) == QTRACE_SELECT_ALL ||
+            (need != 0 && (select & need) == need)) {
             wanted |= 1u << i;
         }
     }
@@ -539,7 +540,8 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
         ret = QTRACE_E_DAMAGED;
         why = "a frame has not the instructions that it announces";
     }
-    if (ret == QTRACE_OK && bytes->select & QTRACE_SELECT_EVENTS && !same_loss(&frame->info, &b->batch)) {
+    if (ret == QTRACE_OK && bytes->select & QTRACE_SELECT_EVENTS &&
+        !same_loss(&frame->info, &b->batch)) {
         ret = QTRACE_E_DAMAGED;
         why = "a frame has not the loss that it announces";
     }

@@ -11,8 +11,8 @@ bool qt_ring_init(struct qt_ring *ring, size_t bytes)
     }
     /* one chunk more to align the others, one for scratch */
     size_t size = (size_t)(n + 2) * QT_CHUNK_BYTES;
-    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED) {
         return false;
     }

@@ -20,7 +20,8 @@ static bool parse_switch(const char *value, const char *on, const char *off, boo
 
 static bool parse_on_off(const char *value, bool *result)
 {
-    return parse_switch(value, "on", "off", result) || parse_switch(value, "true", "false", result) ||
+    return parse_switch(value, "on", "off", result) ||
+           parse_switch(value, "true", "false", result) ||
            parse_switch(value, "yes", "no", result);
 }
 
