@@ -207,8 +207,9 @@ else
     not_ok "the order of $listed vCPUs" "$(diff "$tmp/live.order" "$tmp/replayed.order")"
     show_output
 fi
-# More vCPUs than scoreboards begin with
-run_both "$(qemu_of 4 x86_64)" "$tmp/api4.so,boards" "$GUESTS/x86_64/churn" 40
+# More vCPUs than scoreboards begin with. QEMU makes them larger when a vCPU begins, and only those
+# that execute blocks wait meanwhile: the probe would crash if it looked in two inits at a time.
+run_both "$(qemu_of 4 x86_64)" "$tmp/api4.so,boards" "$GUESTS/x86_64/churn" 40 apart
 sort "$tmp/live" | grep -v 'vCPU .*board' >"$tmp/a"
 sort "$tmp/replayed" | grep -v 'vCPU .*board' >"$tmp/b"
 if cmp -s "$tmp/a" "$tmp/b" && (($(wc -l <"$tmp/a") > 6 * 40)); then
