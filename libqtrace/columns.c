@@ -52,71 +52,74 @@ struct block_decoder {
     struct qt_predictor *p;
     const struct qt_lengths *lengths;
     struct qt_tokens t;
-    uint32_t current, fresh, history;
+    uint32_t fresh;
 };
 
-/* The entry of a block that was not predicted, 0 for one of many. false: malformed. */
-static bool surprise_block(struct block_decoder *d, uint32_t *id, uint32_t *entry)
-{
-    uint64_t difference;
+static const char malformed_block[] = "column block is malformed";
 
-    if (d->t.kind == QT_BLOCK_SUCCESSOR) {
-        *entry = d->p->entry[d->current].successor;
-        *id = d->p->entry[*entry].id;
-        return *entry != 0 && qt_next_token(&d->t);
-    }
-    if (d->t.kind == QT_BLOCK_NEXT) {
-        d->fresh++;
-    } else {
-        if (!qt_cursor_max(&d->t.c, &difference, UINT32_MAX)) {
-            return false;
-        }
-        d->fresh += qt_unzigzag32((uint32_t)difference);
-    }
-    *id = d->fresh;
-    *entry = qt_predictor_entry(d->p, *id, qt_length(d->lengths, *id));
-    return qt_next_token(&d->t);
-}
-
-/* Into row i. */
-static const char *decode_block(struct block_decoder *d, struct qt_batch *b, uint32_t i)
+/* A block that was not predicted; its entry is 0 if it is one of many. current: entry of the
+ * block before. NULL or what is wrong. */
+static const char *surprise_block(struct block_decoder *d, uint32_t current,
+                                  struct qt_expected *found)
 {
     struct qt_predictor *p = d->p;
-    uint32_t *expected = &p->next_entry[d->history >> (32 - p->bits)];
-    uint32_t entry = *expected, id = p->entry[entry].id;
+    uint64_t difference = 1;
+    uint32_t length;
 
-    if (qt_is_predicted(&d->t) ? entry == 0 : !surprise_block(d, &id, &entry)) {
-        return "column block is malformed";
+    if (d->t.kind == QT_BLOCK_SUCCESSOR) {
+        found->entry = p->entry[current].successor;
+        found->id = p->entry[found->entry].id;
+        return found->entry != 0 && qt_next_token(&d->t, QT_BLOCK_KINDS) ? NULL : malformed_block;
     }
-    if (qt_unlikely(p->entry[entry].length == 0)) {
-        p->undefined = id;
+    if (d->t.kind == QT_BLOCK_OTHER) {
+        if (!qt_cursor_max(&d->t.c, &difference, UINT32_MAX)) {
+            return malformed_block;
+        }
+        difference = qt_unzigzag32((uint32_t)difference);
+    }
+    found->id = d->fresh += (uint32_t)difference;
+    length = qt_length(d->lengths, found->id);
+    if (length == 0) {
+        p->undefined = found->id;
         return "a block's definition is lost";
     }
-    *expected = entry;
-    p->entry[d->current].successor = entry;
-    d->current = entry;
-    d->history = qt_history(d->history, id);
-    b->block[i] = id;
-    b->access_end[i] = entry; /* until the accesses are decoded */
-    b->started[i] = (uint16_t)p->entry[entry].length;
-    return NULL;
+    found->entry = qt_predictor_entry(p, found->id, length);
+    return qt_next_token(&d->t, QT_BLOCK_KINDS) ? NULL : malformed_block;
 }
 
+/* What the next block depends on is kept in registers: history and current. */
 static const char *decode_blocks(struct qt_predictor *p, struct qt_batch *b,
                                  const struct qt_column_bytes *bytes,
                                  const struct qt_lengths *lengths)
 {
     struct block_decoder d = {.p = p, .lengths = lengths};
-    const char *why = NULL;
-    uint32_t i;
+    const unsigned shift = 32 - p->bits;
+    uint32_t current = 0, history = 0, i;
+    const char *why;
 
     if (!first_token(&d.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
-        return "column block is malformed";
+        return malformed_block;
     }
-    for (i = 0; why == NULL && i < b->batch.n_blocks; i++) {
-        why = decode_block(&d, b, i);
+    for (i = 0; i < b->batch.n_blocks; i++) {
+        struct qt_expected *expected = &p->expected[history >> shift], found = *expected;
+
+        if (qt_unlikely(!qt_is_predicted(&d.t))) {
+            why = surprise_block(&d, current, &found);
+            if (why != NULL) {
+                return why;
+            }
+            *expected = found;
+        } else if (qt_unlikely(found.entry == 0)) {
+            return malformed_block;
+        }
+        p->entry[current].successor = found.entry;
+        current = found.entry;
+        history = qt_history(history, found.id);
+        b->block[i] = found.id;
+        b->access_end[i] = current; /* until the accesses are decoded */
+        b->started[i] = (uint16_t)p->entry[current].length;
     }
-    return why != NULL || d.t.last ? why : "column block is malformed";
+    return d.t.last ? NULL : malformed_block;
 }
 
 static const char *decode_started(struct qt_batch *b, const struct qt_column_bytes *bytes)
@@ -145,28 +148,49 @@ struct access_decoder {
     const struct qt_lengths *lengths;
     struct qt_tokens shape, address;
     struct qt_cursor literal;
-    uint32_t *next; /* where the node of the next access is expected */
     struct qt_value_decoder value;
     size_t cap_foreign, cap_wide;
-    uint32_t row;
-    uint32_t size; /* log2, of the access before */
-    bool addresses, values; /* are wanted */
     bool no_memory;
 };
 
+/* What changes with each access, kept in registers. Functions for surprises get what they need
+ * of it. */
+struct place {
+    uint32_t shape_run, address_run; /* predicted rows to come */
+    uint32_t row;
+    uint32_t size;  /* log2, of the access before */
+    uint32_t *next; /* where the node of the next access is expected */
+};
+
+/* Instruction and flags as the key of a node. */
+static inline uint32_t make_key(uint64_t insn, uint64_t flags)
+{
+    return (uint32_t)(insn | flags << 16);
+}
+
+static inline uint16_t key_insn(uint32_t key)
+{
+    return key & 0xffff;
+}
+
+static inline uint8_t key_flags(uint32_t key)
+{
+    return (uint8_t)(key >> 16);
+}
+
 /* The node of an access that was not predicted. */
-static bool surprise_access(struct access_decoder *d, uint32_t id, uint32_t length,
+static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t id, uint32_t length,
                             uint32_t *node)
 {
-    uint64_t insn, block, flags;
-    uint32_t key = 0;
+    uint64_t insn, block, flags, foreign = 0;
+    uint32_t key;
 
     if (d->shape.kind == QT_SHAPE_FOREIGN) {
         if (!qt_cursor_max(&d->shape.c, &block, UINT32_MAX)) {
             return false;
         }
         id = (uint32_t)block;
-        key = QT_KEY_FOREIGN;
+        foreign = QTRACE_ACCESS_FOREIGN;
         length = qt_length(d->lengths, id);
         d->p->undefined = length == 0 ? id : d->p->undefined;
     }
@@ -174,94 +198,62 @@ static bool surprise_access(struct access_decoder *d, uint32_t id, uint32_t leng
         !qt_cursor_max(&d->shape.c, &flags, QT_ACCESS_FLAGS & ~QTRACE_ACCESS_FOREIGN)) {
         return false;
     }
-    key |= (uint32_t)(qt_word_insn((uint32_t)insn) | qt_word_flags((uint32_t)flags));
-    *node = qt_predictor_node(d->p, id, key, qt_recent(d->p->recent, d->row, 1));
+    key = make_key(insn, flags | foreign);
+    *node = qt_predictor_node(d->p, id, key, qt_recent(d->p->recent, row, 1));
     if (*node == 0) {
         d->p->node[0].key = key; /* for now; nobody expects node 0 */
-        d->p->node_block[0] = id;
+        d->p->lessons[0].block = id;
     }
     return true;
 }
 
-/* What was not predicted: an access, or *last: the row ends instead. */
-static bool surprise_shape(struct access_decoder *d, uint32_t id, uint32_t length,
+/* What was not predicted: an access, or *last: the row ends instead. next: where its node was
+ * expected. */
+static bool surprise_shape(struct access_decoder *d, uint32_t row, uint32_t *next, uint32_t id,
                            uint32_t *node, bool *last)
 {
+    /* before the first row, instructions are of an unknown block */
+    uint32_t length = id == UINT32_MAX ? QTRACE_MAX_BLOCK_INSNS : qt_length(d->lengths, id);
+
     *last = d->shape.kind == QT_SHAPE_END;
     *node = 0;
-    if (!*last && !surprise_access(d, id, length, node)) {
+    if (!*last && !surprise_access(d, row, id, length, node)) {
         return false;
     }
-    if (qt_can_learn(d->p, d->next)) {
-        *d->next = *node;
+    if (qt_can_learn(d->p, next)) {
+        *next = *node;
     }
-    return qt_next_token(&d->shape);
+    return qt_next_token(&d->shape, QT_SHAPE_KINDS);
 }
 
-/* What predictor k says. */
-static uint64_t predict(const struct access_decoder *d, uint32_t node, uint64_t scaled,
-                        uint32_t k)
-{
-    const struct qt_predictor *p = d->p;
-    const struct qt_node *n = &p->node[node];
-
-    switch (k) {
-    case QT_BY_SCALED:
-        return scaled + p->scaled[node];
-    case QT_BY_SEQUEL:
-        return *qt_sequel(p, node, n->last);
-    default:
-        return qt_predict(p->node, n, k, p->recent, d->row);
-    }
-}
-
-static bool wrong_address(struct access_decoder *d, uint32_t node, uint64_t scaled,
-                          uint64_t *address)
-{
-    const struct qt_predictor *p = d->p;
-    struct qt_node *n = &p->node[node];
-    const unsigned kind = d->address.kind;
-    uint64_t delta, base;
-
-    if (kind >= QT_ADDRESS_BY) {
-        *address = predict(d, node, scaled, kind - QT_ADDRESS_BY);
-        if (kind != QT_ADDRESS_BY + QT_BY_SEQUEL) {
-            n->favourite = kind - QT_ADDRESS_BY;
-        }
-    } else {
-        if (!qt_cursor_varint(&d->literal, &delta)) {
-            return false;
-        }
-        base = kind == QT_ADDRESS_FROM_OWN ? n->last : qt_recent(p->recent, d->row, 1);
-        *address = base + qt_unzigzag64(delta);
-        qt_find_partner(p->node, n, p->toucher[qt_address_hash(*address, p->bits)], *address);
-    }
-    qt_steps(n, p->recent, d->row, *address, n->step);
-    p->scaled[node] = *address - scaled;
-    *qt_sequel(p, node, n->last) = *address;
-    return qt_next_token(&d->address);
-}
-
-static bool decode_address(struct access_decoder *d, uint32_t node, uint32_t size)
+/* Few branches: what kind of surprise comes next is not known before. */
+static bool surprise_address(struct access_decoder *d, const struct place *at, uint32_t node,
+                             unsigned size, uint64_t *address)
 {
     struct qt_predictor *p = d->p;
-    struct qt_node *n = &p->node[node];
-    uint64_t scaled = qt_scaled(qt_recent(p->recent, d->row, 1), d->size, size), address;
+    const unsigned kind = d->address.kind;
+    const bool literal = kind < QT_ADDRESS_BY;
+    const uint32_t k = kind - (literal ? QT_ADDRESS_FROM_OWN : QT_ADDRESS_BY);
+    uint64_t base[QT_PREDICTORS], step[QT_PREDICTORS], distance;
+    uint32_t favourite = literal | (k == QT_BY_SEQUEL) ? p->node[node].favourite : k;
 
-    if (qt_likely(qt_is_predicted(&d->address))) {
-        address = predict(d, node, scaled, n->favourite);
-    } else if (!wrong_address(d, node, scaled, &address)) {
+    if (!qt_cursor_varint_if(&d->literal, literal, &distance)) {
         return false;
     }
-    p->toucher[qt_address_hash(address, p->bits)] = node;
-    n->last = address;
-    p->recent[d->row % QT_RECENT] = address;
-    d->size = size;
-    d->b->vaddr[d->row] = address;
-    return true;
+    qt_bases(p, node, at->row, at->size, size, base);
+    memcpy(step, p->lessons[node].step, sizeof(p->lessons[node].step));
+    step[QT_BY_SEQUEL] = 0;
+    *address = base[k] + (literal ? qt_unzigzag64(distance) : step[k]);
+    qt_find_partner(p, node, *address, literal);
+    qt_learn(p, node, favourite, base, *address);
+    return qt_next_token(&d->address, QT_ADDRESS_KINDS);
 }
 
-static bool add_foreign(struct access_decoder *d, uint32_t id)
+_Static_assert((int)QT_ADDRESS_FROM_OWN == (int)QT_BY_STRIDE &&
+                   (int)QT_ADDRESS_FROM_RECENT == (int)QT_BY_RECENT,
+               "literals have the bases of predictors");
+
+static bool add_foreign(struct access_decoder *d, uint32_t row, uint32_t id)
 {
     uint32_t n = d->b->batch.n_foreign;
 
@@ -269,15 +261,15 @@ static bool add_foreign(struct access_decoder *d, uint32_t id)
         d->no_memory = true;
         return false;
     }
-    d->b->foreign[n] = (struct qtrace_foreign){d->row, id};
+    d->b->foreign[n] = (struct qtrace_foreign){row, id};
     d->b->batch.foreign = d->b->foreign;
     d->b->batch.n_foreign = n + 1;
     return true;
 }
 
-static bool decode_value(struct access_decoder *d, uint32_t node)
+static bool decode_value(struct access_decoder *d, uint32_t row, uint32_t node)
 {
-    const struct qt_value_access access = {node, d->b->flags[d->row], d->b->vaddr[d->row]};
+    const struct qt_value_access access = {node, d->b->flags[row], d->b->vaddr[row]};
     const unsigned n = qt_value_words(access.flags, d->value.log2);
     uint64_t word[QT_VALUE_WORDS] = {0};
     uint32_t w = d->b->batch.n_wide;
@@ -286,96 +278,181 @@ static bool decode_value(struct access_decoder *d, uint32_t node)
     if (!qt_values_get(&d->value, &access, word)) {
         return false;
     }
-    d->b->value[d->row] = word[0];
+    d->b->value[row] = word[0];
     if (n > 1 && qt_grow((void **)&d->b->wide, &d->cap_wide, w + n - 1, sizeof(*d->b->wide)) < 0) {
         d->no_memory = true;
         return false;
     }
     for (i = 1; i < n; i++) {
-        d->b->wide[w++] = (struct qtrace_wide){d->row, i, word[i]};
+        d->b->wide[w++] = (struct qtrace_wide){row, i, word[i]};
     }
     d->b->batch.wide = d->b->wide;
     d->b->batch.n_wide = w;
     return true;
 }
 
-static bool decode_access(struct access_decoder *d, uint32_t node)
-{
-    struct qt_batch *b = d->b;
-    uint32_t key = d->p->node[node].key, flags = qt_word_access_flags(key & 0xffff);
+/* How much of the accesses is wanted; a constant in the functions that are inlined with it. */
+enum wanted { WANT_SHAPES, WANT_ADDRESSES, WANT_VALUES };
 
-    if (d->row == b->batch.n_accesses) {
-        return false;
-    }
-    if (qt_unlikely(key & QT_KEY_FOREIGN)) {
-        if (!add_foreign(d, d->p->node_block[node])) {
+#define HOT static inline __attribute__((always_inline))
+
+/* What does not change, to be kept in registers as well. */
+struct tables {
+    struct qt_node *node;
+    uint32_t *toucher;
+    uint64_t *recent;
+    unsigned bits;
+    uint16_t *insn;
+    uint8_t *flags;
+    uint64_t *vaddr;
+    uint32_t n_accesses;
+};
+
+HOT bool decode_address(struct access_decoder *d, const struct tables *t, struct place *at,
+                        uint32_t node, uint32_t size)
+{
+    struct qt_node *n = &t->node[node];
+    uint64_t address;
+
+    if (qt_likely(at->address_run > 0)) {
+        at->address_run--;
+        address = qt_guess(t->node, n, t->recent, at->row, at->size, size);
+    } else {
+        const struct place here = *at; /* not to have `at` and `address` in memory */
+        uint64_t found;
+
+        if (!surprise_address(d, &here, node, size, &found)) {
             return false;
         }
-        flags |= QTRACE_ACCESS_FOREIGN;
+        at->address_run = d->address.run;
+        address = found;
     }
-    b->insn[d->row] = (uint16_t)qt_word_access_insn(key & 0xffff);
-    b->flags[d->row] = (uint8_t)flags;
-    if (d->addresses && !decode_address(d, node, flags & QTRACE_ACCESS_SIZE)) {
+    t->toucher[qt_address_hash(address, t->bits)] = node;
+    n->last = address;
+    t->recent[at->row % QT_RECENT] = address;
+    t->vaddr[at->row] = address;
+    at->size = size;
+    return true;
+}
+
+HOT bool decode_access(struct access_decoder *d, const struct tables *t, struct place *at,
+                       uint32_t node, enum wanted wanted)
+{
+    const uint32_t key = t->node[node].key, flags = key_flags(key);
+
+    if (qt_unlikely(at->row == t->n_accesses)) {
         return false;
     }
-    if (d->values && !decode_value(d, node)) {
+    at->next = &t->node[node].next;
+    if (qt_unlikely(flags & QTRACE_ACCESS_FOREIGN)) {
+        /* Rows of other blocks share this node: what followed here says nothing there. */
+        at->next = &t->node[0].next;
+        if (!add_foreign(d, at->row, d->p->lessons[node].block)) {
+            return false;
+        }
+    }
+    t->insn[at->row] = key_insn(key);
+    t->flags[at->row] = (uint8_t)flags;
+    if (wanted >= WANT_ADDRESSES && !decode_address(d, t, at, node, flags & QTRACE_ACCESS_SIZE)) {
         return false;
     }
-    d->next = &d->p->node[key & QT_KEY_FOREIGN ? 0 : node].next;
-    d->row++;
+    if (wanted >= WANT_VALUES && !decode_value(d, at->row, node)) {
+        return false;
+    }
+    at->row++;
     return true;
 }
 
 /* The accesses of a row, up to its end. */
-static bool decode_row(struct access_decoder *d, uint32_t id, uint32_t length)
+HOT bool decode_row(struct access_decoder *d, const struct tables *t, struct place *at,
+                    uint32_t id, enum wanted wanted)
 {
-    bool last = false;
-    uint32_t node;
+    for (;;) {
+        uint32_t node;
+        bool last;
 
-    while (!last) {
-        if (qt_likely(qt_is_predicted(&d->shape))) {
-            node = *d->next;
+        if (qt_likely(at->shape_run > 0)) {
+            at->shape_run--;
+            node = *at->next;
             last = node == 0;
-        } else if (!surprise_shape(d, id, length, &node, &last)) {
-            return false;
+        } else {
+            uint32_t found; /* not to have node in memory */
+            bool end;
+
+            if (!surprise_shape(d, at->row, at->next, id, &found, &end)) {
+                return false;
+            }
+            at->shape_run = d->shape.run;
+            node = found;
+            last = end;
         }
-        if (!last && !decode_access(d, node)) {
+        if (last) {
+            return true;
+        }
+        if (!decode_access(d, t, at, node, wanted)) {
             return false;
         }
     }
-    return true;
 }
 
-static bool decode_rows(struct access_decoder *d)
+HOT bool decode_wanted(struct access_decoder *d, enum wanted wanted)
 {
     struct qt_batch *b = d->b;
     struct qt_predictor *p = d->p;
+    const struct tables t = {
+        .node = p->node,
+        .toucher = p->toucher,
+        .recent = p->recent,
+        .bits = p->bits,
+        .insn = b->insn,
+        .flags = b->flags,
+        .vaddr = b->vaddr,
+        .n_accesses = b->batch.n_accesses,
+    };
+    struct place at = {
+        .shape_run = d->shape.run,
+        .address_run = d->address.run,
+        .next = &p->node[0].next,
+    };
     uint32_t i;
 
-    if (!decode_row(d, UINT32_MAX, QTRACE_MAX_BLOCK_INSNS)) {
+    if (!decode_row(d, &t, &at, UINT32_MAX, wanted)) {
         return false;
     }
-    b->batch.access_begin = d->row;
+    b->batch.access_begin = at.row;
     for (i = 0; i < b->batch.n_blocks; i++) {
-        d->next = &p->entry[b->access_end[i]].first;
-        if (!decode_row(d, b->block[i], qt_length(d->lengths, b->block[i]))) {
+        at.next = &p->entry[b->access_end[i]].first;
+        if (!decode_row(d, &t, &at, b->block[i], wanted)) {
             return false;
         }
-        b->access_end[i] = d->row;
+        b->access_end[i] = at.row;
     }
-    return d->row == b->batch.n_accesses && d->shape.last &&
-           (!d->addresses || (d->address.last && d->literal.p == d->literal.end)) &&
-           (!d->values || qt_values_at_end(&d->value));
+    return at.row == b->batch.n_accesses && d->shape.last &&
+           (wanted < WANT_ADDRESSES || (d->address.last && d->literal.p == d->literal.end)) &&
+           (wanted < WANT_VALUES || qt_values_at_end(&d->value));
+}
+
+static bool decode_rows(struct access_decoder *d, enum wanted wanted)
+{
+    switch (wanted) {
+    case WANT_SHAPES:
+        return decode_wanted(d, WANT_SHAPES);
+    case WANT_ADDRESSES:
+        return decode_wanted(d, WANT_ADDRESSES);
+    default:
+        return decode_wanted(d, WANT_VALUES);
+    }
 }
 
 /* The first tokens of those columns that are wanted. */
-static bool open_columns(struct access_decoder *d, const struct qt_column_bytes *bytes)
+static bool open_columns(struct access_decoder *d, const struct qt_column_bytes *bytes,
+                         enum wanted wanted)
 {
     return first_token(&d->shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS) &&
-           (!d->addresses ||
+           (wanted < WANT_ADDRESSES ||
             first_token(&d->address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS, QT_ADDRESS_KINDS)) &&
-           (!d->values || qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
-                                         column(bytes, QTRACE_COLUMN_VALUE_LITERAL)));
+           (wanted < WANT_VALUES || qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
+                                                   column(bytes, QTRACE_COLUMN_VALUE_LITERAL)));
 }
 
 static const char *decode_accesses(struct qt_predictor *p, struct qt_values *values,
@@ -383,15 +460,15 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_values *val
                                    const struct qt_lengths *lengths)
 {
     const bool addresses = (bytes->select & QTRACE_SELECT_ADDRESSES) == QTRACE_SELECT_ADDRESSES;
+    const enum wanted wanted = !addresses         ? WANT_SHAPES
+                               : b->value == NULL ? WANT_ADDRESSES
+                                                  : WANT_VALUES;
     struct access_decoder d = {
         .p = p,
         .b = b,
         .lengths = lengths,
         .literal = column(bytes, QTRACE_COLUMN_ACCESS_LITERAL),
         .value.values = values,
-        .next = &p->node[0].next,
-        .addresses = addresses,
-        .values = addresses && b->value != NULL,
     };
 
     if (b->batch.n_accesses == 0 ||
@@ -399,15 +476,16 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_values *val
         memset(b->access_end, 0, b->batch.n_blocks * sizeof(*b->access_end));
         return NULL;
     }
-    if (d.values && qt_values_begin(values, bytes->bits) < 0) {
+    if (wanted == WANT_VALUES && qt_values_begin(values, bytes->bits) < 0) {
         return no_memory;
     }
-    if (!open_columns(&d, bytes) || !decode_rows(&d)) {
+    if (!open_columns(&d, bytes, wanted) || !decode_rows(&d, wanted)) {
         return d.no_memory ? no_memory
-               : d.values ? "columns access-shape, -address, -literal and value are malformed"
-                          : "columns access-shape, -address and -literal are malformed";
+               : wanted == WANT_VALUES
+                   ? "columns access-shape, -address, -literal and value are malformed"
+                   : "columns access-shape, -address and -literal are malformed";
     }
-    b->batch.value_max = d.values ? 1u << d.value.log2 : 0;
+    b->batch.value_max = wanted == WANT_VALUES ? 1u << d.value.log2 : 0;
     return NULL;
 }
 

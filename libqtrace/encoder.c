@@ -43,7 +43,7 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
     e->rows = (struct qt_rows){
         .node = p->node,
         .entry = p->entry,
-        .next_entry = p->next_entry,
+        .expected = p->expected,
         .toucher = p->toucher,
         .recent = p->recent,
         .bits = bits,
@@ -323,7 +323,7 @@ int qt_encoder_count(const struct qt_encoder *e, struct qtrace_counts *counts)
         counts->block[number].count.executions += p->entry[i].count;
     }
     for (i = 1; ret == QTRACE_OK && i < p->n_nodes; i++) {
-        ret = count_node(counts, &p->node[i], p->node_block[i]);
+        ret = count_node(counts, &p->node[i], p->lessons[i].block);
     }
     return ret == QTRACE_OK ? count_left(counts, e) : ret;
 }

@@ -25,7 +25,8 @@
 struct qt_rows {
     struct qt_node *node;
     struct qt_entry *entry;
-    uint32_t *next_entry, *toucher;
+    struct qt_expected *expected;
+    uint32_t *toucher;
     uint64_t *recent;
     unsigned bits;
     uint32_t *next;   /* where the node of the next access of the row is expected */
@@ -132,9 +133,10 @@ static inline void qt_rows_end_row(struct qt_rows *r, struct qt_encoder *e)
 QT_ROWS_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
                                   const struct qt_lengths *lengths)
 {
-    uint32_t *expected = &r->next_entry[r->history >> (32 - r->bits)], entry = *expected;
+    struct qt_expected *expected = &r->expected[r->history >> (32 - r->bits)];
+    uint32_t entry = expected->entry;
 
-    if (qt_likely(r->entry[entry].id == id && id != UINT32_MAX)) {
+    if (qt_likely(expected->id == id && entry != 0)) {
         qt_rows_end_row(r, e);
         r->block_run++;
     } else {
@@ -145,7 +147,7 @@ QT_ROWS_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint3
         qt_rows_end_row(r, e);
         entry = qt_encoder_block(e, r->block_run, r->current, id, length);
         r->block_run = 0;
-        *expected = entry;
+        *expected = (struct qt_expected){entry, id};
     }
     r->entry[r->current].successor = entry;
     r->current = entry;
@@ -159,68 +161,57 @@ QT_ROWS_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint3
     return true;
 }
 
-/* Which predictor would have been right? QT_PREDICTORS: none. What they would need for it is
- * learned. scaled: what that one builds on. */
-static inline uint32_t qt_rows_learn(struct qt_rows *r, const struct qt_predictor *p,
-                                     uint32_t node, uint64_t scaled, uint64_t address)
+/* Which predictor would have been right? QT_PREDICTORS: none. */
+static inline uint32_t qt_rows_find(const struct qt_lessons *l, const uint64_t *base,
+                                    uint64_t address)
 {
-    struct qt_node *n = &r->node[node];
-    uint64_t step[QT_STEPS], *sequel = qt_sequel(p, node, n->last);
-    bool partner = r->node[n->partner].last == address;
-    bool same_scale = p->scaled[node] == address - scaled, same_sequel = *sequel == address;
+    uint32_t right = 1u << QT_PREDICTORS | (uint32_t)(base[QT_BY_SEQUEL] == address)
+                                               << QT_BY_SEQUEL;
     uint32_t k;
 
-    qt_steps(n, r->recent, r->n_accesses, address, step);
-    for (k = 0; k < QT_STEPS && step[k] != n->step[k]; k++) {
+#pragma GCC unroll 7
+    for (k = 0; k < QT_STEPS; k++) {
+        right |= (uint32_t)(base[k] + l->step[k] == address) << k;
     }
-    memcpy(n->step, step, sizeof(n->step));
-    p->scaled[node] = address - scaled;
-    *sequel = address;
-    return k < QT_STEPS ? k
-           : partner    ? QT_BY_PARTNER
-           : same_scale ? QT_BY_SCALED
-           : same_sequel ? QT_BY_SEQUEL
-                         : QT_PREDICTORS;
+    return (uint32_t)__builtin_ctz(right);
 }
 
-static inline void qt_rows_wrong_address(struct qt_rows *r, const struct qt_predictor *p,
-                                         uint32_t node, uint64_t scaled, uint64_t address)
+static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_predictor *p,
+                                         uint32_t node, unsigned size, uint64_t address)
 {
-    struct qt_node *n = &r->node[node];
-    uint64_t recent = qt_recent(r->recent, r->n_accesses, 1);
-    uint32_t k = qt_rows_learn(r, p, node, scaled, address);
+    uint32_t favourite = r->node[node].favourite, k, kind;
+    uint64_t base[QT_PREDICTORS];
 
-    uint32_t kind = QT_ADDRESS_BY + k;
-
+    qt_bases(p, node, r->n_accesses, r->size, size, base);
+    k = qt_rows_find(&p->lessons[node], base, address);
+    kind = QT_ADDRESS_BY + k;
     if (k < QT_PREDICTORS) {
-        n->favourite = k == QT_BY_SEQUEL ? n->favourite : k;
+        favourite = k == QT_BY_SEQUEL ? favourite : k;
     } else {
-        uint64_t own = qt_zigzag64(address - n->last), near = qt_zigzag64(address - recent);
+        uint64_t own = qt_zigzag64(address - base[QT_BY_STRIDE]);
+        uint64_t near = qt_zigzag64(address - base[QT_BY_RECENT]);
         /* the distance from its own last address is more regular, unless it is much longer */
         bool from_near = near < own >> 4;
         kind = from_near ? QT_ADDRESS_FROM_RECENT : QT_ADDRESS_FROM_OWN;
         r->n_literals++;
         r->literal = qt_put_varint_wide(r->literal, from_near ? near : own);
-        qt_find_partner(r->node, n, r->toucher[qt_address_hash(address, r->bits)], address);
+        qt_find_partner(p, node, address, true);
     }
+    qt_learn(p, node, favourite, base, address);
     r->address = qt_put_token(r->address, QT_ADDRESS_KINDS, kind, r->address_run);
     r->address_run = 0;
 }
 
-QT_ROWS_INLINE void qt_rows_address(struct qt_rows *r, const struct qt_predictor *p,
-                                   uint32_t node, uint32_t key, uint64_t address)
+QT_ROWS_INLINE void qt_rows_address(struct qt_rows *r, struct qt_predictor *p, uint32_t node,
+                                    uint32_t key, uint64_t address)
 {
     struct qt_node *n = &r->node[node];
     uint32_t size = key >> 1 & QTRACE_ACCESS_SIZE;
-    uint64_t scaled = qt_scaled(qt_recent(r->recent, r->n_accesses, 1), r->size, size);
-    uint64_t guess = qt_unlikely(n->favourite == QT_BY_SCALED)
-                         ? scaled + p->scaled[node]
-                         : qt_predict(r->node, n, n->favourite, r->recent, r->n_accesses);
 
-    if (qt_likely(guess == address)) {
+    if (qt_likely(qt_guess(r->node, n, r->recent, r->n_accesses, r->size, size) == address)) {
         r->address_run++;
     } else {
-        qt_rows_wrong_address(r, p, node, scaled, address);
+        qt_rows_wrong_address(r, p, node, size, address);
     }
     r->toucher[qt_address_hash(address, r->bits)] = node;
     r->size = size;
@@ -260,7 +251,7 @@ static inline uint32_t qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, 
     uint32_t node = *r->next;
 
     key |= QT_KEY_FOREIGN;
-    if (r->node[node].key == key && e->predictor.node_block[node] == id) {
+    if (r->node[node].key == key && e->predictor.lessons[node].block == id) {
         r->shape_run++;
     } else {
         node = qt_encoder_shape(e, r->shape_run, r->next, id, key,

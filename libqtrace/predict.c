@@ -12,12 +12,11 @@
 void qt_predictor_finish(struct qt_predictor *p)
 {
     free(p->node);
+    free(p->lessons);
     free(p->entry);
-    free(p->next_entry);
+    free(p->expected);
     free(p->toucher);
     free(p->sequel);
-    free(p->scaled);
-    free(p->node_block);
     free(p->node_place);
     free(p->entry_place);
     *p = (struct qt_predictor){0};
@@ -28,18 +27,17 @@ static int allocate(struct qt_predictor *p, unsigned bits)
     const size_t n = (size_t)1 << bits;
 
     qt_predictor_finish(p);
-    p->node = aligned_alloc(sizeof(*p->node), 2 * n * sizeof(*p->node));
+    p->node = aligned_alloc(64, 2 * n * sizeof(*p->node));
+    p->lessons = aligned_alloc(64, 2 * n * sizeof(*p->lessons));
     p->entry = malloc(n * sizeof(*p->entry));
-    p->next_entry = malloc(n * sizeof(*p->next_entry));
+    p->expected = malloc(n * sizeof(*p->expected));
     p->toucher = malloc(n * sizeof(*p->toucher));
     p->sequel = malloc(n * sizeof(*p->sequel));
-    p->scaled = malloc(2 * n * sizeof(*p->scaled));
-    p->node_block = malloc(2 * n * sizeof(*p->node_block));
     p->node_place = malloc(4 * n * sizeof(*p->node_place));
     p->entry_place = malloc(2 * n * sizeof(*p->entry_place));
-    if (p->node == NULL || p->entry == NULL || p->next_entry == NULL || p->toucher == NULL ||
-        p->sequel == NULL || p->scaled == NULL || p->node_block == NULL ||
-        p->node_place == NULL || p->entry_place == NULL) {
+    if (p->node == NULL || p->lessons == NULL || p->entry == NULL || p->expected == NULL ||
+        p->toucher == NULL || p->sequel == NULL || p->node_place == NULL ||
+        p->entry_place == NULL) {
         qt_predictor_finish(p);
         return QTRACE_E_NOMEM;
     }
@@ -54,15 +52,14 @@ int qt_predictor_begin(struct qt_predictor *p, unsigned bits)
     if (p->bits != bits && allocate(p, bits) < 0) {
         return QTRACE_E_NOMEM;
     }
-    memset(p->next_entry, 0, n * sizeof(*p->next_entry));
+    memset(p->expected, 0, n * sizeof(*p->expected));
     memset(p->toucher, 0, n * sizeof(*p->toucher));
     memset(p->sequel, 0, n * sizeof(*p->sequel));
     memset(p->node_place, 0, 4 * n * sizeof(*p->node_place));
     memset(p->entry_place, 0, 2 * n * sizeof(*p->entry_place));
     memset(p->recent, 0, sizeof(p->recent));
     p->node[0] = (struct qt_node){.key = QT_KEY_NONE};
-    p->node_block[0] = UINT32_MAX;
-    p->scaled[0] = 0;
+    p->lessons[0] = (struct qt_lessons){.block = UINT32_MAX};
     p->entry[0] = (struct qt_entry){.id = UINT32_MAX};
     p->n_nodes = p->n_entries = 1;
     return QTRACE_OK;
@@ -92,7 +89,7 @@ uint32_t qt_predictor_node(struct qt_predictor *p, uint32_t id, uint32_t key, ui
     uint32_t i = (id * 2654435761u + key * 2246822519u) >> (30 - p->bits), n;
 
     for (; (n = p->node_place[i]) != 0; i = (i + 1) & mask) {
-        if (p->node[n].key == key && p->node_block[n] == id) {
+        if (p->node[n].key == key && p->lessons[n].block == id) {
             return n;
         }
     }
@@ -100,8 +97,7 @@ uint32_t qt_predictor_node(struct qt_predictor *p, uint32_t id, uint32_t key, ui
         return 0;
     }
     n = p->n_nodes++;
-    p->node[n] = (struct qt_node){.last = near, .key = key, .partner = n};
-    p->node_block[n] = id;
-    p->scaled[n] = 0;
+    p->node[n] = (struct qt_node){.last = near, .key = key, .base = n & 0xffffff};
+    p->lessons[n] = (struct qt_lessons){.partner = n, .block = id};
     return p->node_place[i] = n;
 }

@@ -28,7 +28,7 @@ enum {
     QT_BY_SEQUEL = 7,   /* what followed the node's last address before; never a favourite */
     QT_PREDICTORS = 8,
 };
-#define QT_STEPS QT_BY_PARTNER
+#define QT_STEPS QT_BY_SEQUEL /* have one */
 
 #define QT_RECENT 8 /* addresses remembered, a power of two above 4 */
 
@@ -37,15 +37,22 @@ enum {
 #define QT_KEY_NONE 1u /* no access has it */
 
 /* One kind of access: block, instruction and flags. Number 0 stands for all that come when
- * there are too many. A cache line. */
+ * there are too many. What every access looks at; two fill a cache line. */
 struct qt_node {
     uint64_t last;           /* address */
-    uint64_t step[QT_STEPS]; /* as seen when the favourite last failed */
+    uint64_t step;           /* of the favourite */
     uint32_t key;
     uint32_t next;           /* node of the access that followed in its row; 0 = none did */
+    uint32_t count;          /* accesses; the encoder's */
+    uint32_t base : 24;      /* node on whose last address the favourite builds, if on any */
+    uint32_t favourite : 8;  /* predictor */
+};
+
+/* And what only surprises look at. */
+struct qt_lessons {
+    uint64_t step[QT_STEPS]; /* as seen at the last surprise; the partner's is 0 */
     uint32_t partner;        /* node */
-    uint32_t favourite : 4;  /* predictor */
-    uint32_t count : 28;     /* accesses; the encoder's */
+    uint32_t block;
 };
 
 /* A block. Number 0 stands for all that come when there are too many. */
@@ -57,17 +64,22 @@ struct qt_entry {
     uint32_t successor; /* entry of the block that followed last */
 };
 
+/* The entry and its id: who knows it need not look there. */
+struct qt_expected {
+    uint32_t entry; /* 0 = none */
+    uint32_t id;
+};
+
 struct qt_predictor {
     unsigned bits;           /* of the tables that are there; 0 = none */
     uint32_t undefined;      /* the block that decoding stopped at; UINT32_MAX = none */
     uint32_t n_nodes, n_entries;
     struct qt_node *node;    /* 2 << bits */
+    struct qt_lessons *lessons; /* 2 << bits: of the nodes */
     struct qt_entry *entry;  /* 1 << bits */
-    uint32_t *next_entry;    /* 1 << bits: what followed, by the history of blocks */
+    struct qt_expected *expected; /* 1 << bits: what followed, by the history of blocks */
     uint32_t *toucher;       /* 1 << bits: node that touched an address last, by its hash */
     uint64_t *sequel;        /* 1 << bits: address after another, by node and address */
-    uint64_t *scaled;        /* 2 << bits: step of QT_BY_SCALED of each node */
-    uint32_t *node_block;    /* 2 << bits: block of each node */
     uint32_t *node_place;    /* 4 << bits: nodes by block and key */
     uint32_t *entry_place;   /* 2 << bits: entries by id */
     uint64_t recent[QT_RECENT];
@@ -119,33 +131,68 @@ static inline uint64_t *qt_sequel(const struct qt_predictor *p, uint32_t node, u
     return &p->sequel[qt_address_hash(last + node * 0x9e3779b1ull, p->bits)];
 }
 
-/* What predictor k says, which is neither the scaled one nor the sequel. */
-static inline uint64_t qt_predict(const struct qt_node *nodes, const struct qt_node *n,
-                                  uint32_t k, const uint64_t *recent, uint32_t row)
+/* What the favourite says, without a branch on which it is, but for the scaled one, which few
+ * have. size_before and size: as for that one. */
+static inline uint64_t qt_guess(const struct qt_node *nodes, const struct qt_node *n,
+                                const uint64_t *recent, uint32_t row, unsigned size_before,
+                                unsigned size)
 {
-    const uint64_t *base = k == QT_BY_STRIDE    ? &n->last
-                           : k == QT_BY_PARTNER ? &nodes[n->partner].last
-                                                : &recent[(row - k) % QT_RECENT];
-    return *base + (k == QT_BY_PARTNER ? 0 : n->step[k]);
+    const uint32_t k = n->favourite;
+    uint64_t base = nodes[n->base].last, other = qt_recent(recent, row, k);
+    uint64_t is_recent = 0 - (uint64_t)(k - QT_BY_RECENT < QT_BY_PARTNER - QT_BY_RECENT);
+
+    if (qt_unlikely(k == QT_BY_SCALED)) {
+        return qt_scaled(qt_recent(recent, row, 1), size_before, size) + n->step;
+    }
+    return (base ^ ((base ^ other) & is_recent)) + n->step;
 }
 
-/* The distances of an address from what the predictors build on. */
-static inline void qt_steps(const struct qt_node *n, const uint64_t *recent, uint32_t row,
-                            uint64_t address, uint64_t *step)
+/* What each predictor builds on. */
+static inline void qt_bases(const struct qt_predictor *p, uint32_t node, uint32_t row,
+                            unsigned size_before, unsigned size, uint64_t *base)
 {
-    step[QT_BY_STRIDE] = address - n->last;
-    for (uint32_t k = QT_BY_RECENT; k < QT_STEPS; k++) {
-        step[k] = address - qt_recent(recent, row, k);
+    const uint64_t last = p->node[node].last;
+    uint32_t k;
+
+    base[QT_BY_STRIDE] = last;
+#pragma GCC unroll 4
+    for (k = QT_BY_RECENT; k < QT_BY_PARTNER; k++) {
+        base[k] = qt_recent(p->recent, row, k);
     }
+    base[QT_BY_PARTNER] = p->node[p->lessons[node].partner].last;
+    base[QT_BY_SCALED] = qt_scaled(base[QT_BY_RECENT], size_before, size);
+    base[QT_BY_SEQUEL] = *qt_sequel(p, node, last);
 }
 
 /* When no predictor was right: the node that touched this address last knows more. */
-static inline void qt_find_partner(const struct qt_node *nodes, struct qt_node *n,
-                                   uint32_t toucher, uint64_t address)
+static inline void qt_find_partner(struct qt_predictor *p, uint32_t node, uint64_t address,
+                                   bool literal)
 {
-    if (toucher != 0 && &nodes[toucher] != n && nodes[toucher].last == address) {
-        n->partner = toucher;
+    const uint32_t toucher = p->toucher[qt_address_hash(address, p->bits)];
+    uint32_t *partner = &p->lessons[node].partner;
+    bool found = (toucher != 0) & (toucher != node) & (p->node[toucher].last == address);
+
+    *partner = literal & found ? toucher : *partner;
+}
+
+/* A surprise: each predictor learns its distance from what it builds on, and the favourite is
+ * another one or learns as well. */
+static inline void qt_learn(struct qt_predictor *p, uint32_t node, uint32_t favourite,
+                            const uint64_t *base, uint64_t address)
+{
+    struct qt_node *n = &p->node[node];
+    struct qt_lessons *l = &p->lessons[node];
+    uint32_t k;
+
+#pragma GCC unroll 7
+    for (k = 0; k < QT_STEPS; k++) {
+        l->step[k] = address - base[k];
     }
+    l->step[QT_BY_PARTNER] = 0;
+    *qt_sequel(p, node, n->last) = address;
+    n->favourite = favourite & 0xff;
+    n->base = (favourite == QT_BY_PARTNER ? l->partner : node) & 0xffffff;
+    n->step = l->step[favourite];
 }
 
 #endif

@@ -26,49 +26,53 @@ static inline uint8_t *qt_put_token(uint8_t *p, unsigned kinds, unsigned kind, u
     return qt_put_varint(p, run - (runs - 1));
 }
 
+#define QT_ENDLESS UINT32_MAX /* rows, none of which is a surprise */
+
 struct qt_tokens {
     struct qt_cursor c; /* behind the token */
-    unsigned kinds, kind;
-    uint64_t run; /* rows before the surprise */
-    bool last;    /* there is no token: no surprise any more */
+    unsigned kind;
+    uint32_t run; /* rows before the surprise; QT_ENDLESS at first: there is no token any more */
+    bool last;    /* there is none */
 };
 
-/* False: malformed. */
-static inline bool qt_next_token(struct qt_tokens *t)
+/* False: malformed. kinds is a constant, or it would be slow. */
+static inline bool qt_next_token(struct qt_tokens *t, unsigned kinds)
 {
-    const unsigned runs = 256 / t->kinds;
+    const unsigned runs = 256 / kinds;
     unsigned byte;
+    uint64_t more;
 
     t->last = t->c.p == t->c.end;
     if (t->last) {
+        t->run = QT_ENDLESS;
         return true;
     }
     byte = *t->c.p++;
     t->kind = byte / runs;
     t->run = byte % runs;
     if (t->run == runs - 1) {
-        if (!qt_cursor_max(&t->c, &t->run, QT_MAX_RUN)) {
+        if (!qt_cursor_max(&t->c, &more, QT_MAX_RUN)) {
             return false;
         }
-        t->run += runs - 1;
+        t->run += (uint32_t)more;
     }
-    return t->kind < t->kinds;
+    return t->kind < kinds;
 }
 
 static inline bool qt_first_token(struct qt_tokens *t, struct qt_cursor c, unsigned kinds)
 {
-    *t = (struct qt_tokens){.c = c, .kinds = kinds};
-    return qt_next_token(t);
+    *t = (struct qt_tokens){.c = c};
+    return qt_next_token(t, kinds);
 }
 
 /* Is the next row as predicted? */
 static inline bool qt_is_predicted(struct qt_tokens *t)
 {
-    if (qt_likely(t->run > 0)) {
-        t->run--;
-        return true;
+    if (qt_unlikely(t->run == 0)) {
+        return false;
     }
-    return t->last;
+    t->run--;
+    return true;
 }
 
 #endif

@@ -252,7 +252,7 @@ static bool get_surprise(struct qt_value_decoder *d, const struct word *w, uint6
         w->lane->favourite = d->tokens.kind - QT_VALUE_BY;
     }
     w->lane->step = *value - w->lane->last;
-    return qt_next_token(&d->tokens);
+    return qt_next_token(&d->tokens, QT_VALUE_KINDS);
 }
 
 bool qt_values_get(struct qt_value_decoder *d, const struct qt_value_access *access,

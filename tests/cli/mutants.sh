@@ -75,11 +75,13 @@ mutant "sign of zigzag" bytes.h \
 mutant "shift of varints" bytes.c 's/shift += 7/shift += 8/' "$whole" bytes.c
 mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0x3f003f003f003f00u) << 1/' \
     "$whole" encoder.c
+mutant "groups of wide varints" bytes.h \
+    's/(x & 0x3fff00003fff0000u) >> 2/(x \& 0x3fff00001fff0000u) >> 2/' "$whole" columns.c
 mutant "history only when decoding" columns.c \
-    's/d->history = qt_history(d->history, id);/d->history = qt_history(d->history, id + 1);/' \
+    's/history = qt_history(history, found.id);/history = qt_history(history, found.id + 1);/' \
     "$whole" columns.c
 mutant "successor not learned" columns.c \
-    's/^    p->entry\[d->current\].successor = entry;//' "$whole" columns.c
+    's/^        p->entry\[current\].successor = found.entry;//' "$whole" columns.c
 mutant "block behind the last literal off by one" encoder.c \
     's/id == e->fresh + 1 /id == e->fresh + 2 /' "$whole" encoder.c
 mutant "rows of partial blocks off by one" encoder.c \
@@ -88,30 +90,30 @@ mutant "rows of partial blocks off by one" encoder.c \
 mutant "started not restored" columns.c \
     's/^        b->started\[row\] = (uint16_t)started;//' "$whole" columns.c
 mutant "end of accesses off by one" columns.c \
-    's/b->access_end\[i\] = d->row;/b->access_end[i] = d->row - (d->row > 0);/' \
+    's/b->access_end\[i\] = at.row;/b->access_end[i] = at.row - (at.row > 0);/' \
     "$whole" columns.c
 mutant "end of a row not learned" encoder.c 's/^    \*next = 0;//' "$whole" encoder.c
 mutant "shape learned by what is shared" predict.h \
     's/return next != &p->node\[0\].next && /return /' "$whole" encoder.c
 mutant "forgotten bit of flags" columns.c \
-    's/b->flags\[d->row\] = (uint8_t)flags;/b->flags[d->row] = (uint8_t)(flags \& ~QTRACE_ACCESS_BE);/' \
+    's/t->flags\[at->row\] = (uint8_t)flags;/t->flags[at->row] = (uint8_t)(flags \& ~QTRACE_ACCESS_BE);/' \
     "$whole" columns.c
 mutant "foreign blocks are one's own" columns.c \
-    's/!add_foreign(d, d->p->node_block\[node\])/!add_foreign(d, d->p->node_block[node] \& ~1u)/' \
+    's/!add_foreign(d, at->row, d->p->lessons\[node\].block)/!add_foreign(d, at->row, d->p->lessons[node].block \& ~1u)/' \
     "$whole" columns.c
-mutant "favourite not changed" encoder.h 's/^        n->favourite = k == .*;//' "$whole" encoder.c
+mutant "favourite not changed" encoder.h 's/^        favourite = k == .*;//' "$whole" encoder.c
 mutant "favourite changed to a sequel" columns.c \
-    's/if (kind != QT_ADDRESS_BY + QT_BY_SEQUEL)/if (true)/' "$whole" columns.c
-mutant "sequel not noted" columns.c 's/^    \*qt_sequel(p, node, n->last) = \*address;//' \
+    's/uint32_t favourite = literal | (k == QT_BY_SEQUEL) /uint32_t favourite = literal /' "$whole" columns.c
+mutant "sequel not noted" predict.h 's/^    \*qt_sequel(p, node, n->last) = address;//' \
     "$whole" columns.c
-mutant "scale by one's own size" columns.c 's/^    d->size = size;//' "$whole" columns.c
-mutant "long run one off" tokens.h 's/t->run += runs - 1;/t->run += runs;/' "$whole" columns.c values.c
-mutant "steps not learned" columns.c \
-    's/^    qt_steps(n, p->recent, d->row, \*address, n->step);//' "$whole" columns.c
+mutant "scale by one's own size" columns.c 's/^    at->size = size;//' "$whole" columns.c
+mutant "long run one off" tokens.h 's/t->run += (uint32_t)more;/t->run += (uint32_t)more + 1;/' "$whole" columns.c values.c
+mutant "steps not learned" predict.h \
+    's/l->step\[k\] = address - base\[k\];/l->step[k] = 0;/' "$whole" columns.c
 mutant "partner forgotten" encoder.h \
-    's/^        qt_find_partner(r->node, n, .*//' "$whole" encoder.c
+    's/^        qt_find_partner(p, node, .*//' "$whole" encoder.c
 mutant "toucher not noted" columns.c \
-    's/^    p->toucher\[qt_address_hash(address, p->bits)\] = node;//' "$whole" columns.c
+    's/^    t->toucher\[qt_address_hash(address, t->bits)\] = node;//' "$whole" columns.c
 mutant "recent addresses one off" predict.h \
     's/return recent\[(row - k) % QT_RECENT\];/return recent[(row - k + 1) % QT_RECENT];/' \
     "$whole" encoder.c
@@ -180,7 +182,7 @@ mutant "step of values not learned" values.c \
 mutant "favourite of a lane not changed" values.c \
     's/^        w->lane->favourite = d->tokens.kind - QT_VALUE_BY;//' "$whole" values.c
 mutant "largest value forgotten" columns.c \
-    's/b->batch.value_max = d.values ? 1u << d.value.log2 : 0;/b->batch.value_max = d.values ? 16 : 0;/' \
+    's/b->batch.value_max = wanted == WANT_VALUES ? .*/b->batch.value_max = wanted == WANT_VALUES ? 16 : 0;/' \
     "$whole" columns.c
 mutant "checksum of a column not looked at" scan.c \
     's/if (qt_crc32c(0, stored, c->stored_size) == frame->crc\[i\])/if (true)/' "$flips" scan.c
