@@ -90,15 +90,17 @@ static inline void run_ops(const struct host_op *op, const struct host_op *end, 
     host.current = NULL;
 }
 
-static inline void run_mem_ops(const struct host_block *block, const struct host_point *p,
-                               const struct qtrace_batch *b, uint32_t row, unsigned vcpu)
+/* What is registered on an access of the block's, if anything is. host.access is set. */
+static inline void run_mem_ops(const struct host_block *block, const struct qtrace_batch *b,
+                               uint32_t row, unsigned vcpu)
 {
+    const uint32_t insn = b->insn[row];
+    const struct host_mem none = { 0 }, mem = insn < block->n_insns ? block->mem[insn] : none;
     uint8_t flags = b->flags[row] & (uint8_t)~QTRACE_ACCESS_FOREIGN;
     unsigned rw = flags & QTRACE_ACCESS_STORE ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_R;
 
-    host.access = b;
     host.access_row = row;
-    for (uint32_t i = p->mem; i < p->end; i++) {
+    for (uint32_t i = mem.begin; i < mem.end; i++) {
         const struct host_op *op = &block->op[i];
         if ((op->rw & rw) == 0) {
             continue;
@@ -110,19 +112,9 @@ static inline void run_mem_ops(const struct host_block *block, const struct host
             run_inline(op, vcpu);
         }
     }
-    host.access = NULL;
-    host.current = NULL;
 }
 
 /* ---- accesses ---- */
-
-/* Of an instruction that has operations on accesses; NULL: it has none. */
-static inline const struct host_point *point_of(const struct host_block *block, uint32_t insn)
-{
-    uint32_t point = insn < block->tr->n_insns ? block->mem_point[insn] : 0;
-
-    return point > 0 ? &block->point[point - 1] : NULL;
-}
 
 static uint32_t foreign_block(const struct qtrace_batch *b, uint32_t row)
 {
@@ -140,19 +132,18 @@ static uint32_t foreign_block(const struct qtrace_batch *b, uint32_t row)
                                                                   : UINT32_MAX;
 }
 
-/* An access that comes apart from its instruction: of a block that was not seen to run, or left
- * over from a block before. */
-static void run_lone_access(struct host_block *block, const struct qtrace_batch *b, uint32_t row,
+/* One access, of the block or of one that is not running. */
+static void run_one_access(struct host_block *block, const struct qtrace_batch *b, uint32_t row,
                             unsigned vcpu)
 {
     if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
         block = block_of(foreign_block(b, row));
     }
-    if (block != NULL && block->mem_point != NULL && block->epoch == host.epoch) {
-        const struct host_point *p = point_of(block, b->insn[row]);
-        if (p != NULL) {
-            run_mem_ops(block, p, b, row, vcpu);
-        }
+    if (block != NULL && block->mem != NULL && block->epoch == host.epoch) {
+        host.access = b;
+        run_mem_ops(block, b, row, vcpu);
+        host.access = NULL;
+        host.current = NULL;
     }
 }
 
@@ -189,14 +180,12 @@ static void run_accesses(struct place *at, const struct qtrace_batch *b, uint32_
     for (; row < end; row++) {
         if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
             advance(at, UINT32_MAX, vcpu);
-            run_lone_access(NULL, b, row, vcpu);
+            run_one_access(NULL, b, row, vcpu);
             continue;
         }
         advance(at, b->insn[row], vcpu);
-        if (at->next > first && at->next[-1].insn == b->insn[row]) {
-            run_mem_ops(at->block, at->next - 1, b, row, vcpu);
-        } else if (at->next > first && at->next[-1].insn > b->insn[row]) {
-            run_lone_access(at->block, b, row, vcpu);
+        if (at->next > first && at->next[-1].insn >= b->insn[row]) {
+            run_one_access(at->block, b, row, vcpu);
         }
     }
 }
@@ -229,12 +218,12 @@ static inline void run_only_accesses(const struct host_block *block,
     const struct qtrace_batch *b = item->batch;
     uint32_t end = row_end(item, i);
 
+    host.access = b;
     for (uint32_t row = row_begin(item, i); row < end; row++) {
-        const struct host_point *p = point_of(block, b->insn[row]);
-        if (p != NULL) {
-            run_mem_ops(block, p, b, row, item->vcpu);
-        }
+        run_mem_ops(block, b, row, item->vcpu);
     }
+    host.access = NULL;
+    host.current = NULL;
 }
 
 static void run_mixed(struct stream *s, struct host_block *block, const struct qtrace_item *item,
@@ -262,11 +251,11 @@ static inline void run_block(struct stream *s, struct host_block *block,
 {
     const struct qtrace_batch *b = item->batch;
     const struct host_op *op = block->op;
-    bool has_mem = block->mem_point != NULL;
+    bool has_mem = block->mem != NULL;
 
     s->last.block = block;
     s->last.epoch = host.epoch;
-    if (!has_mem && b->n_foreign == 0 && b->started[i] >= block->tr->n_insns) {
+    if (!has_mem && b->n_foreign == 0 && b->started[i] >= block->n_insns) {
         run_ops(op, op + block->n_ops, item->vcpu);
         return;
     }
@@ -290,7 +279,7 @@ static void run_unknown(struct stream *s, const struct qtrace_item *item, uint32
     s->last.block = NULL;
     for (row = MAX(row, item->access_begin); b->n_foreign > 0 && row < end; row++) {
         if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
-            run_lone_access(NULL, b, row, item->vcpu);
+            run_one_access(NULL, b, row, item->vcpu);
         }
     }
 }
@@ -310,7 +299,7 @@ static void run_leftovers(struct stream *s, const struct qtrace_item *item)
         run_accesses(&s->last, b, item->access_begin, end, item->vcpu);
     } else {
         for (uint32_t row = item->access_begin; row < end; row++) {
-            run_lone_access(s->last.block, b, row, item->vcpu);
+            run_one_access(s->last.block, b, row, item->vcpu);
         }
     }
     if (end == own || i < item->block_end) {

@@ -91,10 +91,10 @@ struct host_op {
     uint8_t rw;   /* enum qemu_plugin_mem_rw; 0 = no memory operation */
     uint8_t cond; /* enum qemu_plugin_cond */
     int32_t insn; /* -1 = the block */
-    unsigned generation;
     struct host_plugin *plugin;
     void *func;
     void *userdata;
+    unsigned generation;
     struct qemu_plugin_scoreboard *score;
     size_t offset;
     uint64_t imm;
@@ -106,17 +106,24 @@ struct host_point {
     uint32_t begin, mem, end;
 };
 
+/* The operations on the accesses of an instruction: op[begin .. end). */
+struct host_mem {
+    uint32_t begin, end;
+};
+
+/* What executions look at comes first. */
 struct host_block {
-    const struct qtrace_translation *tr;
     unsigned epoch;  /* host.epoch when the plugins were last told of it */
-    GArray *ops;     /* struct host_op in order of registration; NULL = none */
-    struct host_op *op; /* in order of execution */
+    uint32_t n_insns;
     uint32_t n_block_ops;
     uint32_t n_ops;
+    struct host_op *op; /* in order of execution */
+    struct host_mem *mem; /* by instruction; NULL = there are none */
+    bool only_mem; /* no instruction has operations on execution */
     uint32_t n_points;
     struct host_point *point; /* ascending insn */
-    uint16_t *mem_point; /* by instruction: 1 + its point; NULL without operations on accesses */
-    bool only_mem; /* no instruction has operations on execution */
+    const struct qtrace_translation *tr;
+    GArray *ops;     /* struct host_op in order of registration; NULL = none */
 };
 
 struct qemu_plugin_insn {

@@ -125,12 +125,13 @@ static bool find_points(struct host_block *block)
     return has_mem;
 }
 
-static void list_mem_points(struct host_block *block)
+static void list_mem(struct host_block *block)
 {
-    block->mem_point = g_new0(uint16_t, block->tr->n_insns);
+    block->mem = g_new0(struct host_mem, block->n_insns);
     for (uint32_t i = 0; i < block->n_points; i++) {
-        if (block->point[i].insn < block->tr->n_insns) {
-            block->mem_point[block->point[i].insn] = (uint16_t)(i + 1);
+        const struct host_point *p = &block->point[i];
+        if (p->insn < block->n_insns) {
+            block->mem[p->insn] = (struct host_mem){ p->mem, p->end };
         }
     }
 }
@@ -139,13 +140,13 @@ static void compile(struct host_block *block)
 {
     g_clear_pointer(&block->op, g_free);
     g_clear_pointer(&block->point, g_free);
-    g_clear_pointer(&block->mem_point, g_free);
+    g_clear_pointer(&block->mem, g_free);
     block->n_ops = block->n_block_ops = block->n_points = 0;
     block->only_mem = true;
     if (block->ops != NULL) {
         sort_ops(block);
         if (find_points(block)) {
-            list_mem_points(block);
+            list_mem(block);
         }
     }
 }
@@ -227,6 +228,7 @@ struct host_block *host_announce(uint32_t id)
     } else {
         block = g_new0(struct host_block, 1);
         block->tr = tr;
+        block->n_insns = tr->n_insns;
         host.block->pdata[id] = block;
         fill_handle(block);
         announce_first();
