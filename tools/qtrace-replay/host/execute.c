@@ -91,23 +91,21 @@ static inline void run_ops(const struct host_op *op, const struct host_op *end, 
 }
 
 /* What is registered on an access of the block's, if anything is. host.access is set. */
-static inline void run_mem_ops(const struct host_block *block, const struct qtrace_batch *b,
-                               uint32_t row, unsigned vcpu)
+static inline void run_mem_ops(const struct host_block *block, uint32_t row, uint32_t insn,
+                               unsigned flags, uint64_t vaddr, unsigned vcpu)
 {
-    const uint32_t insn = b->insn[row];
     const struct host_mem none = { 0 }, mem = insn < block->n_insns ? block->mem[insn] : none;
-    uint8_t flags = b->flags[row] & (uint8_t)~QTRACE_ACCESS_FOREIGN;
     unsigned rw = flags & QTRACE_ACCESS_STORE ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_R;
 
+    flags &= ~(unsigned)QTRACE_ACCESS_FOREIGN;
     host.access_row = row;
-    for (uint32_t i = mem.begin; i < mem.end; i++) {
-        const struct host_op *op = &block->op[i];
+    for (const struct host_op *op = mem.begin; op < mem.end; op++) {
         if ((op->rw & rw) == 0) {
             continue;
         }
         if (op->kind == HOST_OP_CALL) {
             host.current = op->plugin;
-            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, b->vaddr[row], op->userdata);
+            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, vaddr, op->userdata);
         } else {
             run_inline(op, vcpu);
         }
@@ -141,7 +139,7 @@ static void run_one_access(struct host_block *block, const struct qtrace_batch *
     }
     if (block != NULL && block->mem != NULL && block->epoch == host.epoch) {
         host.access = b;
-        run_mem_ops(block, b, row, vcpu);
+        run_mem_ops(block, row, b->insn[row], b->flags[row], b->vaddr[row], vcpu);
         host.access = NULL;
         host.current = NULL;
     }
@@ -216,11 +214,15 @@ static inline void run_only_accesses(const struct host_block *block,
                                      const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
+    const uint16_t *insn = b->insn;
+    const uint8_t *flags = b->flags;
+    const uint64_t *vaddr = b->vaddr;
+    const unsigned vcpu = item->vcpu;
     uint32_t end = row_end(item, i);
 
     host.access = b;
     for (uint32_t row = row_begin(item, i); row < end; row++) {
-        run_mem_ops(block, b, row, item->vcpu);
+        run_mem_ops(block, row, insn[row], flags[row], vaddr[row], vcpu);
     }
     host.access = NULL;
     host.current = NULL;

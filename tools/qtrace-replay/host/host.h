@@ -106,9 +106,9 @@ struct host_point {
     uint32_t begin, mem, end;
 };
 
-/* The operations on the accesses of an instruction: op[begin .. end). */
+/* The operations on the accesses of an instruction. */
 struct host_mem {
-    uint32_t begin, end;
+    const struct host_op *begin, *end;
 };
 
 /* What executions look at comes first. */

@@ -131,7 +131,7 @@ static void list_mem(struct host_block *block)
     for (uint32_t i = 0; i < block->n_points; i++) {
         const struct host_point *p = &block->point[i];
         if (p->insn < block->n_insns) {
-            block->mem[p->insn] = (struct host_mem){ p->mem, p->end };
+            block->mem[p->insn] = (struct host_mem){ &block->op[p->mem], &block->op[p->end] };
         }
     }
 }
