@@ -261,7 +261,9 @@ static inline void run_block(struct stream *s, struct host_block *block,
         run_ops(op, op + block->n_ops, item->vcpu);
         return;
     }
-    run_ops(op, op + block->n_block_ops, item->vcpu);
+    if (block->n_block_ops > 0) {
+        run_ops(op, op + block->n_block_ops, item->vcpu);
+    }
     if (b->n_foreign > 0 || (has_mem && !block->only_mem)) {
         run_mixed(s, block, item, i);
     } else if (has_mem) {
