@@ -30,7 +30,7 @@ run "no such file" 1 --analyzer=hotblocks "$tmp/none.qtr"
 says "no such file: it is named" stderr none.qtr
 run "--list" 0 --list
 says "--list: hotblocks" stdout hotblocks
-says "--list: execlog" stdout execlog
+says "--list: execlog, and what it is" stdout "execlog      a line for every executed instruction"
 
 run "hotblocks" 0 --analyzer=hotblocks "$trace"
 cp "$tmp/stdout.kept" "$tmp/once"

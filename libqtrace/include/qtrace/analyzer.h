@@ -24,6 +24,10 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version;
 
+/* What it is good for, in a few words, for `qtrace-replay --list`. At file scope, without a
+ * semicolon. */
+#define ANALYZER_SUMMARY(text) QEMU_PLUGIN_EXPORT const char qtrace_analyzer_summary[] = text;
+
 /* What the analyzer does with a block that is translated, and at the end, which comes once. */
 static void analyzer_translate(struct qemu_plugin_tb *tb);
 static void analyzer_exit(void);

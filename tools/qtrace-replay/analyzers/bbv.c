@@ -192,6 +192,8 @@ static void analyzer_exit(void)
 {
 }
 
+ANALYZER_SUMMARY("basic block vectors for SimPoint")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

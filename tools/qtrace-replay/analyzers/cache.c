@@ -471,6 +471,8 @@ static bool set_up(const qemu_info_t *info)
     { prefix "blksize", OPTION_NUMBER, &option.geometry[level].block_size, .hint = "BYTES" }, \
     { prefix "assoc", OPTION_NUMBER, &option.geometry[level].assoc, .hint = "N" }
 
+ANALYZER_SUMMARY("a model of caches: hits, misses, write-backs, and the instructions that miss")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

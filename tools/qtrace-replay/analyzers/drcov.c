@@ -139,6 +139,8 @@ static void analyzer_exit(void)
     }
 }
 
+ANALYZER_SUMMARY("the code that was executed, as a coverage file of DynamoRIO's drcov")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

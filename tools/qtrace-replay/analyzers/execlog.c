@@ -452,6 +452,8 @@ static bool is_big_endian(const char *target)
     return g_strv_contains(list, target);
 }
 
+ANALYZER_SUMMARY("a line for every executed instruction, with its accesses")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

@@ -214,6 +214,8 @@ static bool check_sizes(void)
     return true;
 }
 
+ANALYZER_SUMMARY("how many distinct pages and lines of memory a program touches, over time")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

@@ -228,6 +228,8 @@ static void analyzer_exit(void)
     g_ptr_array_free(list, TRUE);
 }
 
+ANALYZER_SUMMARY("the pages that are accessed most often")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

@@ -336,6 +336,8 @@ static bool parse_arguments(int argc, char **argv)
     return good;
 }
 
+ANALYZER_SUMMARY("how often instructions of which class are executed")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

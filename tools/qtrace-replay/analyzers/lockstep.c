@@ -424,6 +424,8 @@ static bool is_at_most(const char *option, uint64_t value, unsigned limit)
     return value <= limit;
 }
 
+ANALYZER_SUMMARY("where two runs of the same program go different ways")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

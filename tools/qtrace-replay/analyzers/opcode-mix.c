@@ -193,6 +193,8 @@ static void analyzer_exit(void)
     g_ptr_array_free(list, TRUE);
 }
 
+ANALYZER_SUMMARY("which instructions a program consists of, by executions")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

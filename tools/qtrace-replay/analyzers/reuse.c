@@ -204,6 +204,8 @@ static void set_up(void)
     }
 }
 
+ANALYZER_SUMMARY("the LRU stack distance of every access, and the miss ratio of every cache size")
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {

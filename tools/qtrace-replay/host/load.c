@@ -74,6 +74,26 @@ static void collect_names(const char *folder, GPtrArray *names)
     }
 }
 
+/* Names are padded to this, where a summary follows. */
+#define NAME_WIDTH 11
+
+static void list_analyzer(FILE *out, const char *name)
+{
+    char *path = find_analyzer(name);
+    void *handle = path != NULL ? dlopen(path, RTLD_LAZY | RTLD_LOCAL) : NULL;
+    const char *summary = handle != NULL ? dlsym(handle, "qtrace_analyzer_summary") : NULL;
+
+    if (summary != NULL) {
+        fprintf(out, "%-*s  %s\n", NAME_WIDTH, name, summary);
+    } else {
+        fprintf(out, "%s\n", name);
+    }
+    if (handle != NULL) {
+        dlclose(handle);
+    }
+    g_free(path);
+}
+
 void host_list_analyzers(FILE *out)
 {
     char **folders = analyzer_folders();
@@ -84,7 +104,7 @@ void host_list_analyzers(FILE *out)
     }
     g_ptr_array_sort(names, compare_names);
     for (guint i = 0; i < names->len; i++) {
-        fprintf(out, "%s\n", (char *)names->pdata[i]);
+        list_analyzer(out, names->pdata[i]);
     }
     g_ptr_array_free(names, TRUE);
     g_strfreev(folders);
