@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-#include "words.h"
-
 const char *qtrace_column_name(unsigned id)
 {
     static const char *const name[] = {
@@ -33,6 +31,9 @@ const char *qtrace_column_name(unsigned id)
 
 /* Among the reasons why columns cannot be decoded the one that is not theirs. */
 static const char no_memory[] = "out of memory";
+
+_Static_assert((uint64_t)QT_MAX_ROWS * QT_VALUE_WORDS <= QT_MAX_RUN && QT_MAX_RUN < QT_ENDLESS / 2,
+               "no column has more tokens than a run can have rows, or than QT_ENDLESS");
 
 static struct qt_cursor column(const struct qt_column_bytes *bytes, unsigned id)
 {
@@ -179,11 +180,11 @@ static inline uint8_t key_flags(uint32_t key)
 }
 
 /* The node of an access that was not predicted. */
-static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t id, uint32_t length,
-                            uint32_t *node)
+static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t id, uint32_t *node)
 {
+    /* before the first row, instructions are of an unknown block */
+    uint32_t length = id == UINT32_MAX ? QTRACE_MAX_BLOCK_INSNS : qt_length(d->lengths, id), key;
     uint64_t insn, block, flags, foreign = 0;
-    uint32_t key;
 
     if (d->shape.kind == QT_SHAPE_FOREIGN) {
         if (!qt_cursor_max(&d->shape.c, &block, UINT32_MAX)) {
@@ -212,12 +213,9 @@ static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t id,
 static bool surprise_shape(struct access_decoder *d, uint32_t row, uint32_t *next, uint32_t id,
                            uint32_t *node, bool *last)
 {
-    /* before the first row, instructions are of an unknown block */
-    uint32_t length = id == UINT32_MAX ? QTRACE_MAX_BLOCK_INSNS : qt_length(d->lengths, id);
-
     *last = d->shape.kind == QT_SHAPE_END;
     *node = 0;
-    if (!*last && !surprise_access(d, row, id, length, node)) {
+    if (!*last && !surprise_access(d, row, id, node)) {
         return false;
     }
     if (qt_can_learn(d->p, next)) {
@@ -235,7 +233,7 @@ static bool surprise_address(struct access_decoder *d, const struct place *at, u
     const bool literal = kind < QT_ADDRESS_BY;
     const uint32_t k = kind - (literal ? QT_ADDRESS_FROM_OWN : QT_ADDRESS_BY);
     uint64_t base[QT_PREDICTORS], step[QT_PREDICTORS], distance;
-    uint32_t favourite = literal | (k == QT_BY_SEQUEL) ? p->node[node].favourite : k;
+    uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) ? p->node[node].favourite : k;
 
     if (!qt_cursor_varint_if(&d->literal, literal, &distance)) {
         return false;

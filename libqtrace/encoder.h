@@ -19,6 +19,9 @@
 #include "values.h"
 #include "words.h"
 
+/* In the key of a foreign access, above the bits of a word that are all of any other key. */
+#define QT_KEY_FOREIGN (1u << 16)
+
 /* The rows are added in more than one place; each is hot. */
 #define QT_ROWS_INLINE static inline __attribute__((always_inline))
 

@@ -32,9 +32,9 @@ enum {
 
 #define QT_RECENT 8 /* addresses remembered, a power of two above 4 */
 
-/* Instruction and flags of an access as one number, in any layout, below this bit. */
-#define QT_KEY_FOREIGN (1u << 16)
-#define QT_KEY_NONE 1u /* no access has it */
+/* The key of an access is its instruction and flags as one number. Encoder and decoder each have
+ * a layout of their own. */
+#define QT_KEY_NONE UINT32_MAX /* no access has it */
 
 /* One kind of access: block, instruction and flags. Number 0 stands for all that come when
  * there are too many. What every access looks at; two fill a cache line. */
@@ -164,7 +164,8 @@ static inline void qt_bases(const struct qt_predictor *p, uint32_t node, uint32_
     base[QT_BY_SEQUEL] = *qt_sequel(p, node, last);
 }
 
-/* When no predictor was right: the node that touched this address last knows more. */
+/* If no predictor was right, which is when the address is literal: the node that touched it last
+ * knows more. (Not a branch: it would go either way.) */
 static inline void qt_find_partner(struct qt_predictor *p, uint32_t node, uint64_t address,
                                    bool literal)
 {
@@ -172,11 +173,11 @@ static inline void qt_find_partner(struct qt_predictor *p, uint32_t node, uint64
     uint32_t *partner = &p->lessons[node].partner;
     bool found = (toucher != 0) & (toucher != node) & (p->node[toucher].last == address);
 
-    *partner = literal & found ? toucher : *partner;
+    *partner = (literal & found) ? toucher : *partner;
 }
 
-/* A surprise: each predictor learns its distance from what it builds on, and the favourite is
- * another one or learns as well. */
+/* A surprise: each predictor with a step learns its distance from what it builds on, the sequel
+ * the address, and the favourite is another one or learns as well. */
 static inline void qt_learn(struct qt_predictor *p, uint32_t node, uint32_t favourite,
                             const uint64_t *base, uint64_t address)
 {

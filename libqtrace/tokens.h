@@ -12,7 +12,7 @@
 #include "bytes.h"
 
 #define QT_TOKEN_MAX 6         /* bytes */
-#define QT_MAX_RUN (1u << 24) /* more than the rows of any column */
+#define QT_MAX_RUN (1u << 24) /* at least the rows of any column */
 
 static inline uint8_t *qt_put_token(uint8_t *p, unsigned kinds, unsigned kind, uint32_t run)
 {

@@ -103,7 +103,7 @@ mutant "foreign blocks are one's own" columns.c \
     "$whole" columns.c
 mutant "favourite not changed" encoder.h 's/^        favourite = k == .*;//' "$whole" encoder.c
 mutant "favourite changed to a sequel" columns.c \
-    's/uint32_t favourite = literal | (k == QT_BY_SEQUEL) /uint32_t favourite = literal /' "$whole" columns.c
+    's/uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) /uint32_t favourite = literal /' "$whole" columns.c
 mutant "sequel not noted" predict.h 's/^    \*qt_sequel(p, node, n->last) = address;//' \
     "$whole" columns.c
 mutant "scale by one's own size" columns.c 's/^    at->size = size;//' "$whole" columns.c

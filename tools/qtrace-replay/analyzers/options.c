@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In every version of the API */
+/* In every QEMU from 6.2 on */
 #define QEMU_PLUGIN_API_VERSION 7
 #define QEMU_PLUGIN_API __attribute__((weak))
 #include "qtrace/qemu-plugin.h"

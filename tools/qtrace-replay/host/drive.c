@@ -9,7 +9,9 @@
  */
 #include "host.h"
 
-#define MAX_AHEAD 3 /* threads: more than that are ahead of any plugin */
+/* Threads that read ahead: as many as processors, for the one that calls plugins waits at times.
+ * More than this are ahead of any plugin. */
+#define MAX_AHEAD 3
 
 /* Ordinals up to which a stream has been delivered. */
 struct delivered {

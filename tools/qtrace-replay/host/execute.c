@@ -132,7 +132,7 @@ static uint32_t foreign_block(const struct qtrace_batch *b, uint32_t row)
 
 /* One access, of the block or of one that is not running. */
 static void run_one_access(struct host_block *block, const struct qtrace_batch *b, uint32_t row,
-                            unsigned vcpu)
+                           unsigned vcpu)
 {
     if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
         block = block_of(foreign_block(b, row));

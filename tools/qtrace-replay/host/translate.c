@@ -95,7 +95,7 @@ static void sort_ops(struct host_block *block)
     g_free(index);
 }
 
-/* Do any of them have operations on accesses? */
+/* Make the points. Does any have operations on accesses? */
 static bool find_points(struct host_block *block)
 {
     GArray *points = g_array_new(FALSE, FALSE, sizeof(struct host_point));
