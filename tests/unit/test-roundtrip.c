@@ -1410,6 +1410,42 @@ Test(format, impossible_id)
 }
 
 /* A column that rows are made of may not be left out as if it were optional. */
+/* Decode one access before the first row, of a foreign block. */
+static int decode_foreign(const uint8_t *shape, size_t shape_size)
+{
+    const struct qt_batch_size size = {0, 1, 0};
+    struct qt_batch *b = qt_batch_new(&size);
+    struct qtrace_batch *batch = &b->batch;
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qt_column_bytes bytes = {.bits = 8, .select = QTRACE_SELECT_ACCESSES};
+    struct qt_predictor p = {0};
+    struct qt_values values = {0};
+    const char *why;
+    int ret;
+
+    bytes.data[QTRACE_COLUMN_ACCESS_SHAPE] = shape;
+    bytes.size[QTRACE_COLUMN_ACCESS_SHAPE] = shape_size;
+    bytes.rows[QTRACE_COLUMN_ACCESS_SHAPE] = 1;
+    ret = qt_columns_decode(&p, &values, b, &bytes, &lengths, &why);
+    qtrace_batch_free(&batch);
+    qt_predictor_finish(&p);
+    qt_values_finish(&values);
+    return ret;
+}
+
+Test(format, foreign_blocks_that_nobody_defined)
+{
+    static const uint8_t good[] = {0xaa, 7, 4, 0}, past_its_end[] = {0xaa, 7, 5, 0},
+                         undefined[] = {0xaa, 8, 0, 0},
+                         largest[] = {0xaa, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0};
+
+    CHECK(decode_foreign(good, sizeof(good)) == QTRACE_OK);
+    CHECK(decode_foreign(past_its_end, sizeof(past_its_end)) == QTRACE_E_DAMAGED);
+    CHECK(decode_foreign(undefined, sizeof(undefined)) == QTRACE_E_DAMAGED);
+    CHECK(decode_foreign(largest, sizeof(largest)) == QTRACE_E_DAMAGED);
+}
+
 Test(format, unknown_encoding)
 {
     static struct qt_frame_coder coder;
