@@ -90,9 +90,10 @@ static inline void run_ops(const struct host_op *op, const struct host_op *end, 
     host.current = NULL;
 }
 
-/* What is registered on an access of the block's, if anything is. host.access is set. */
+/* What is registered on an access of the block's, if anything is. host.access is set; vaddr is
+ * NULL if nobody calls for addresses. */
 static inline void run_mem_ops(const struct host_block *block, uint32_t row, uint32_t insn,
-                               unsigned flags, uint64_t vaddr, unsigned vcpu)
+                               unsigned flags, const uint64_t *vaddr, unsigned vcpu)
 {
     const struct host_mem none = { 0 }, mem = insn < block->n_insns ? block->mem[insn] : none;
     unsigned rw = flags & QTRACE_ACCESS_STORE ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_R;
@@ -105,7 +106,7 @@ static inline void run_mem_ops(const struct host_block *block, uint32_t row, uin
         }
         if (op->kind == HOST_OP_CALL) {
             host.current = op->plugin;
-            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, vaddr, op->userdata);
+            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, vaddr[row], op->userdata);
         } else {
             run_inline(op, vcpu);
         }
@@ -139,7 +140,7 @@ static void run_one_access(struct host_block *block, const struct qtrace_batch *
     }
     if (block != NULL && block->mem != NULL && block->epoch == host.epoch) {
         host.access = b;
-        run_mem_ops(block, row, b->insn[row], b->flags[row], b->vaddr[row], vcpu);
+        run_mem_ops(block, row, b->insn[row], b->flags[row], b->vaddr, vcpu);
         host.access = NULL;
         host.current = NULL;
     }
@@ -222,7 +223,7 @@ static inline void run_only_accesses(const struct host_block *block,
 
     host.access = b;
     for (uint32_t row = row_begin(item, i); row < end; row++) {
-        run_mem_ops(block, row, insn[row], flags[row], vaddr[row], vcpu);
+        run_mem_ops(block, row, insn[row], flags[row], vaddr, vcpu);
     }
     host.access = NULL;
     host.current = NULL;
