@@ -289,9 +289,8 @@ static int between_rows(struct qt_builder *b, uint32_t left, size_t n_words,
 
 /* An access in a word of its own, behind which n_words are left. Returns how many of them are its
  * value. */
-static inline __attribute__((always_inline)) size_t
-add_access_word(struct qt_builder *b, struct qt_rows *rows, const uint64_t *words, size_t n_words,
-                bool user, bool values)
+QT_INLINE size_t add_access_word(struct qt_builder *b, struct qt_rows *rows,
+                                 const uint64_t *words, size_t n_words, bool user, bool values)
 {
     const uint64_t word = *words, vaddr = qt_word_vaddr(word, user);
     const size_t more = values ? qt_word_value_words(qt_word_access_flags(word)) : 0;
@@ -309,10 +308,9 @@ add_access_word(struct qt_builder *b, struct qt_rows *rows, const uint64_t *word
 }
 
 /* Made twice, with values and without: without, nothing shall ask for them. */
-static inline __attribute__((always_inline)) int
-add_all(struct qt_builder *b, const struct qt_lengths *lengths, const uint64_t *words,
-        size_t n_words, const struct qt_frame_size *size, qt_builder_sink *emit, void *sink,
-        bool values)
+QT_INLINE int add_all(struct qt_builder *b, const struct qt_lengths *lengths,
+                      const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
+                      qt_builder_sink *emit, void *sink, bool values)
 {
     struct qt_encoder *e = &b->encoder;
     const bool user = b->user;

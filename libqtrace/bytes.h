@@ -17,6 +17,9 @@
 #define qt_likely(x) __builtin_expect(!!(x), 1)
 #define qt_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Hot code that is made in more than one place, or once for each constant argument. */
+#define QT_INLINE static inline __attribute__((always_inline))
+
 static inline uint8_t *qt_put_le16(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)v;

@@ -292,8 +292,6 @@ static bool decode_value(struct access_decoder *d, uint32_t row, uint32_t node)
 /* How much of the accesses is wanted; a constant in the functions that are inlined with it. */
 enum wanted { WANT_SHAPES, WANT_ADDRESSES, WANT_VALUES };
 
-#define HOT static inline __attribute__((always_inline))
-
 /* What does not change, to be kept in registers as well. */
 struct tables {
     struct qt_node *node;
@@ -306,8 +304,8 @@ struct tables {
     uint32_t n_accesses;
 };
 
-HOT bool decode_address(struct access_decoder *d, const struct tables *t, struct place *at,
-                        uint32_t node, uint32_t size)
+QT_INLINE bool decode_address(struct access_decoder *d, const struct tables *t, struct place *at,
+                              uint32_t node, uint32_t size)
 {
     struct qt_node *n = &t->node[node];
     uint64_t address;
@@ -333,8 +331,8 @@ HOT bool decode_address(struct access_decoder *d, const struct tables *t, struct
     return true;
 }
 
-HOT bool decode_access(struct access_decoder *d, const struct tables *t, struct place *at,
-                       uint32_t node, enum wanted wanted)
+QT_INLINE bool decode_access(struct access_decoder *d, const struct tables *t, struct place *at,
+                             uint32_t node, enum wanted wanted)
 {
     const uint32_t key = t->node[node].key, flags = key_flags(key);
 
@@ -362,8 +360,8 @@ HOT bool decode_access(struct access_decoder *d, const struct tables *t, struct 
 }
 
 /* The accesses of a row, up to its end. */
-HOT bool decode_row(struct access_decoder *d, const struct tables *t, struct place *at,
-                    uint32_t id, enum wanted wanted)
+QT_INLINE bool decode_row(struct access_decoder *d, const struct tables *t, struct place *at,
+                          uint32_t id, enum wanted wanted)
 {
     for (;;) {
         uint32_t node;
@@ -393,7 +391,7 @@ HOT bool decode_row(struct access_decoder *d, const struct tables *t, struct pla
     }
 }
 
-HOT bool decode_wanted(struct access_decoder *d, enum wanted wanted)
+QT_INLINE bool decode_wanted(struct access_decoder *d, enum wanted wanted)
 {
     struct qt_batch *b = d->b;
     struct qt_predictor *p = d->p;

@@ -22,9 +22,6 @@
 /* In the key of a foreign access, above the bits of a word that are all of any other key. */
 #define QT_KEY_FOREIGN (1u << 16)
 
-/* The rows are added in more than one place; each is hot. */
-#define QT_ROWS_INLINE static inline __attribute__((always_inline))
-
 struct qt_rows {
     struct qt_node *node;
     struct qt_entry *entry;
@@ -133,8 +130,8 @@ static inline void qt_rows_end_row(struct qt_rows *r, struct qt_encoder *e)
 }
 
 /* A block begins. False: it is not defined. */
-QT_ROWS_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
-                                  const struct qt_lengths *lengths)
+QT_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
+                             const struct qt_lengths *lengths)
 {
     struct qt_expected *expected = &r->expected[r->history >> (32 - r->bits)];
     uint32_t entry = expected->entry;
@@ -205,8 +202,8 @@ static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_predictor 
     r->address_run = 0;
 }
 
-QT_ROWS_INLINE void qt_rows_address(struct qt_rows *r, struct qt_predictor *p, uint32_t node,
-                                    uint32_t key, uint64_t address)
+QT_INLINE void qt_rows_address(struct qt_rows *r, struct qt_predictor *p, uint32_t node,
+                               uint32_t key, uint64_t address)
 {
     struct qt_node *n = &r->node[node];
     uint32_t size = key >> 1 & QTRACE_ACCESS_SIZE;
@@ -227,7 +224,7 @@ QT_ROWS_INLINE void qt_rows_address(struct qt_rows *r, struct qt_predictor *p, u
 
 /* An access of the row's block; key: instruction and flags as in a word. Returns its node;
  * QT_NO_NODE: the block has not that instruction. */
-QT_ROWS_INLINE uint32_t qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
+QT_INLINE uint32_t qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint32_t key,
                                   uint64_t address)
 {
     uint32_t node = *r->next;
