@@ -31,8 +31,8 @@ static inline uint8_t *qt_put_token(uint8_t *p, unsigned kinds, unsigned kind, u
 struct qt_tokens {
     struct qt_cursor c; /* behind the token */
     unsigned kind;
-    uint32_t run; /* rows before the surprise; QT_ENDLESS at first: there is no token any more */
-    bool last;    /* there is none */
+    uint32_t run; /* rows before the surprise */
+    bool last;    /* there is no token any more: run began as QT_ENDLESS */
 };
 
 /* False: malformed. kinds is a constant, or it would be slow. */

@@ -1,8 +1,8 @@
 /*
  * columns.c - fuzz target: the columns of a frame
  *
- * Input: table bits, rows, whether there are values, then for each column its size and its bytes.
- * What decodes must encode again, and decode to the same.
+ * Input: table bits and which columns are selected, rows, whether there are values, then for each
+ * column its size and its bytes. What decodes as a whole must encode again, and decode to the same.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1409,7 +1409,6 @@ Test(format, impossible_id)
     qtrace_batch_free(&batch);
 }
 
-/* A column that rows are made of may not be left out as if it were optional. */
 /* Decode one access before the first row, of a foreign block. */
 static int decode_foreign(const uint8_t *shape, size_t shape_size)
 {
@@ -1446,6 +1445,7 @@ Test(format, foreign_blocks_that_nobody_defined)
     CHECK(decode_foreign(largest, sizeof(largest)) == QTRACE_E_DAMAGED);
 }
 
+/* A column that rows are made of may not be left out as if it were optional. */
 Test(format, unknown_encoding)
 {
     static struct qt_frame_coder coder;
