@@ -169,10 +169,10 @@ live() {
     local name=$1 qemu=$2 analyzer=$3
     shift 3
     rm -f "$tmp/run.qtr" "$tmp/live" "$tmp/replayed"
-    check "$name: record" timeout 100 "$qemu" -d plugin -D "$tmp/live" \
+    check "$name: record" timeout -k 10 100 "$qemu" -d plugin -D "$tmp/live" \
         -plugin "$moved/lib/qtrace/analyzers/lib$analyzer" \
         -plugin "$moved/lib/libqtrace.so,out=$tmp/run.qtr" "$@"
-    check "$name: replay" timeout 100 "$replay" -o "$tmp/replayed" \
+    check "$name: replay" timeout -k 10 100 "$replay" -o "$tmp/replayed" \
         --analyzer="${analyzer/.so/}" "$tmp/run.qtr"
     check "$name: the same, $(wc -l <"$tmp/live") lines" cmp "$tmp/live" "$tmp/replayed"
 }
@@ -212,7 +212,7 @@ for arch in x86_64 aarch64; do
         live "$version $arch mix" "$qemu" traffic.so,limit=10 "$GUESTS/$arch/mix" 1
         live "$version $arch hotblocks" "$qemu" hotblocks.so,limit=5 "$GUESTS/$arch/mix" 1
         check "$version $arch: a program reads it" same_totals totals
-        check "$version $arch: threads" timeout 100 "$qemu" \
+        check "$version $arch: threads" timeout -k 10 100 "$qemu" \
             -plugin "$moved/lib/libqtrace.so,out=$tmp/run.qtr,overwrite=on" \
             "$GUESTS/$arch/threads" 4
         check "$version $arch: a program reads several streams" same_totals totals-c++

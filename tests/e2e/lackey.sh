@@ -21,7 +21,7 @@ if [[ $(uname -m) != x86_64 ]]; then
     exit 0
 fi
 # The guest's registers are needed where a signal handler returns to, code can change.
-valgrind=(timeout 100 valgrind --tool=lackey --smc-check=all
+valgrind=(timeout -k 10 100 valgrind --tool=lackey --smc-check=all
     --vex-iropt-register-updates=allregs-at-mem-access)
 if ! command -v valgrind >/dev/null; then
     skip "valgrind" "it is not there: scripts/deps test"
@@ -44,7 +44,7 @@ lackey_totals() {
 
 # trace_totals QEMU GUEST: the same of a trace
 trace_totals() {
-    timeout 100 "$1" -plugin "$qtrace_plugin,out=$tmp/run.qtr,overwrite=on" "$2" &&
+    timeout -k 10 100 "$1" -plugin "$qtrace_plugin,out=$tmp/run.qtr,overwrite=on" "$2" &&
         "$qtrace_dump" --json "$tmp/run.qtr" >"$tmp/json" &&
         "$qtrace_dump" --summary --json "$tmp/run.qtr" >"$tmp/summary" &&
         python3 - "$tmp/json" "$tmp/summary" <<'END'
@@ -106,7 +106,7 @@ check "detours: 50 blocks are left in their middle" test 50 -eq \
 own() {
     local name=$1 qemu=$2 source=$3 log=$4 option=$5 line
     shift 5
-    timeout 100 "$qemu" -plugin "$qtrace_plugin,out=$tmp/run.qtr,overwrite=on" "$@" \
+    timeout -k 10 100 "$qemu" -plugin "$qtrace_plugin,out=$tmp/run.qtr,overwrite=on" "$@" \
         >"$tmp/stdout" 2>"$tmp/stderr" </dev/null
     "$qtrace_dump" --blocks "$tmp/run.qtr" >"$tmp/blocks"
     "$qtrace_dump" --events "$tmp/run.qtr" >"$tmp/events"

@@ -15,7 +15,7 @@ mkdir "$tmp/traces"
 record() {
     local name=$1 qemu=$2 options=$3
     shift 3
-    (cd "$tmp" && timeout 100 "$qemu" \
+    (cd "$tmp" && timeout -k 10 100 "$qemu" \
         -plugin "$qtrace_plugin,out=$tmp/traces/$name.qtr$options" "$@" \
         >/dev/null 2>"$tmp/err" </dev/null)
     if [[ ! -s $tmp/traces/$name.qtr ]]; then

@@ -38,7 +38,7 @@ record() {
     local name=$1 qemu=$2 options=$3
     shift 3
     rm -f "$tmp/run.qtr"
-    (cd "$tmp" && timeout 100 "$qemu" -plugin "$qtrace_plugin,out=$tmp/run.qtr$options" "$@" \
+    (cd "$tmp" && timeout -k 10 100 "$qemu" -plugin "$qtrace_plugin,out=$tmp/run.qtr$options" "$@" \
         >/dev/null 2>"$tmp/err" </dev/null)
     same "$name" "$tmp/run.qtr"
 }

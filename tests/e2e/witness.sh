@@ -15,9 +15,9 @@ witness() {
     local name=$1 qemu=$2 probe=$3 plain recorded
     shift 3
     rm -f "$tmp"/{run.qtr,witness,sums}
-    (cd "$tmp" && timeout 100 "$qemu" "$@" >"$tmp/plain" 2>/dev/null </dev/null)
+    (cd "$tmp" && timeout -k 10 100 "$qemu" "$@" >"$tmp/plain" 2>/dev/null </dev/null)
     plain=$?
-    (cd "$tmp" && timeout 100 "$qemu" -plugin "$probe,out=$tmp/witness" \
+    (cd "$tmp" && timeout -k 10 100 "$qemu" -plugin "$probe,out=$tmp/witness" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr" "$@" >"$tmp/recorded" 2>"$tmp/err" </dev/null)
     recorded=$?
     if ((plain != recorded)); then

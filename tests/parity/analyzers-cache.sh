@@ -26,14 +26,14 @@ run() {
         replayed+=("--analyzer=$spec")
     done
     rm -f "$tmp"/{run.qtr,live,replayed}
-    status_of timeout 60 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
+    status_of timeout -k 10 60 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr" "${guest[@]}"
     if [[ ! -s $tmp/live ]]; then
         not_ok "$name" "nothing was printed live, status $status"
         show_output
         return 1
     fi
-    status_of timeout 60 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
+    status_of timeout -k 10 60 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
     if ((status != 0)); then
         not_ok "$name" "replay: status $status"
         show_output
@@ -163,7 +163,7 @@ record() {
 
 # report TRACE SPEC: leaves what an analyzer says in report
 report() {
-    timeout 60 "$qtrace_replay" -o "$tmp/report" -a "$2" "$tmp/$1.qtr"
+    timeout -k 10 60 "$qtrace_replay" -o "$tmp/report" -a "$2" "$tmp/$1.qtr"
 }
 
 # by_model TRACE POLICY CACHE=SIZE:ASSOC:BLOCK...

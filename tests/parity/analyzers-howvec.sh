@@ -99,9 +99,9 @@ compare() {
         live+=(-plugin "$call")
         all+=("--analyzer=$call")
     done
-    (cd "$tmp" && timeout 60 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
+    (cd "$tmp" && timeout -k 10 60 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr" "$@" >/dev/null 2>"$tmp/stderr" </dev/null)
-    status_of timeout 60 "$qtrace_replay" -o "$tmp/replayed" "${all[@]}" "$tmp/run.qtr"
+    status_of timeout -k 10 60 "$qtrace_replay" -o "$tmp/replayed" "${all[@]}" "$tmp/run.qtr"
     if ((status != 0)) || ! cmp -s "$tmp/live" "$tmp/replayed"; then
         not_ok "$name: live and replayed" "status $status"
         show_output
@@ -136,7 +136,7 @@ done
 
 # Arguments: as the old documentation spells them, as QEMU does now, and wrong ones.
 run() { # NAME CALL: its output becomes $tmp/NAME
-    status_of timeout 60 "$qtrace_replay" -o "$tmp/$1" "--analyzer=$2" "$trace"
+    status_of timeout -k 10 60 "$qtrace_replay" -o "$tmp/$1" "--analyzer=$2" "$trace"
 }
 
 rm -f "$tmp/run.qtr"
@@ -154,7 +154,8 @@ check "classes without hits" grep -q "^Class: Crypto .*(0 hits)" "$tmp/verbose"
 run mix opcode-mix,limit=2,format=csv
 check "as many rows as asked for" test "$(wc -l <"$tmp/mix")" -eq 3
 rm -f "$tmp/bare.qtr"
-timeout 60 qemu-x86_64 -plugin "$qtrace_plugin,out=$tmp/bare.qtr,disas=off" "$GUESTS/x86_64/mix" 1 \
+timeout -k 10 60 qemu-x86_64 -plugin "$qtrace_plugin,out=$tmp/bare.qtr,disas=off" \
+    "$GUESTS/x86_64/mix" 1 \
     >/dev/null
 trace=$tmp/bare.qtr run bare opcode-mix,limit=0
 if grep -q "^callq, " "$tmp/bare" && ! grep -q unknown "$tmp/bare"; then

@@ -35,9 +35,9 @@ run() {
     done
     rm -rf "$tmp"/{run.qtr,live,replayed,files,again}
     mkdir "$tmp"/{files,again}
-    timeout 60 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
+    timeout -k 10 60 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr" "$@" >"$tmp/stdout" 2>"$tmp/stderr" </dev/null
-    status_of timeout 60 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
+    status_of timeout -k 10 60 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
     if ((status != 0)); then
         not_ok "replay of $*" "status $status"
         show_output
@@ -45,7 +45,7 @@ run() {
 }
 
 replay_also() {
-    status_of timeout 60 "$qtrace_replay" "--analyzer=$1" "$tmp/run.qtr"
+    status_of timeout -k 10 60 "$qtrace_replay" "--analyzer=$1" "$tmp/run.qtr"
 }
 
 # same NAME FILE FILE
@@ -271,7 +271,7 @@ machine() {
         load "$PLUGINS72/libhotpages.so,io=$io" "qemu:hotpages:text-sum"
         load "$ours/libhotpages.so,io=$io,limit=0" "ours:hotpages:text-sum"
         rm -f "$tmp/live"
-        timeout 60 "$qemu" -display none -monitor none -serial none -nic none -m 32 \
+        timeout -k 10 60 "$qemu" -display none -monitor none -serial none -nic none -m 32 \
             -drive "file=$tmp/disk,format=raw" -d plugin -D "$tmp/live" \
             -plugin "${plugins[0]}" -plugin "${plugins[1]}" >"$tmp/stdout" 2>"$tmp/stderr"
         agree "72: hotpages,io=$io of a machine" reports 72 "$tmp/live" "${sections[@]}"

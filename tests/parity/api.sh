@@ -48,10 +48,10 @@ run_both() {
     shift 2
     rm -f "$tmp"/{run.qtr,live,replayed}
     live_status=0
-    (cd "$tmp" && exec timeout 100 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
+    (cd "$tmp" && exec timeout -k 10 100 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr" "$@" >"$tmp/guest.out" 2>"$tmp/live.err" \
         </dev/null) || live_status=$?
-    status_of timeout 100 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
+    status_of timeout -k 10 100 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
 }
 
 # same NAME LINES: the two are the same and have so many lines at least

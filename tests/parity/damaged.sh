@@ -58,7 +58,7 @@ judge() {
     local wanted=0
     "$qtrace_dump" --events "$2" >"$tmp/events" 2>/dev/null || wanted=$?
     from_dump <"$tmp/events" | sort -s -n -k 1,1 >"$tmp/wanted"
-    status_of timeout 100 "$qtrace_replay" -o "$tmp/log" -a "$tmp/api.so,log" "$2"
+    status_of timeout -k 10 100 "$qtrace_replay" -o "$tmp/log" -a "$tmp/api.so,log" "$2"
     sort -s -n -k 1,1 <(grep -v '^end$' "$tmp/log") >"$tmp/found"
     if ((status != wanted)); then
         not_ok "$1" "status $status instead of $wanted"

@@ -15,8 +15,8 @@ ours=$QTRACE_BUILD/tools/qtrace-replay/analyzers/liblockstep.so
 record() {
     local out=$tmp/$1.qtr qemu=$2
     shift 2
-    if ! timeout 60 "$qemu" -plugin "$qtrace_plugin,out=$out,mem=off,ring=64K" "$@" >"$tmp/stdout" \
-        2>"$tmp/stderr" </dev/null; then
+    if ! timeout -k 10 60 "$qemu" -plugin "$qtrace_plugin,out=$out,mem=off,ring=64K" "$@" \
+        >"$tmp/stdout" 2>"$tmp/stderr" </dev/null; then
         not_ok "record $*" "$(tail -n 1 "$tmp/stderr")"
         show_output
         exit 1
@@ -25,7 +25,7 @@ record() {
 
 # pair STATUS ARGUMENTS A B: compares two traces; the report is in $tmp/report
 pair() {
-    status_of timeout 60 "$qtrace_replay" "--analyzer=lockstep$2" "$tmp/$3.qtr" "$tmp/$4.qtr"
+    status_of timeout -k 10 60 "$qtrace_replay" "--analyzer=lockstep$2" "$tmp/$3.qtr" "$tmp/$4.qtr"
     ((status == $1)) || not_ok "lockstep$2 $3 $4" "status $status instead of $1"
     mv "$tmp/stdout" "$tmp/report"
 }
@@ -38,8 +38,8 @@ agree() {
     mv "$tmp/report" "$tmp/csv"
     pair "$2" "$options,format=json" "$3" "$4"
     mv "$tmp/report" "$tmp/json"
-    got=$(timeout 100 python3 "$witness" "$qtrace_dump" "$tmp/$3.qtr" "$tmp/$4.qtr" "$5" "$6" \
-        "$tmp/json" "$tmp/csv" 2>&1)
+    got=$(timeout -k 10 100 python3 "$witness" "$qtrace_dump" "$tmp/$3.qtr" "$tmp/$4.qtr" \
+        "$5" "$6" "$tmp/json" "$tmp/csv" 2>&1)
     # shellcheck disable=SC2053
     if [[ $got == $7 ]]; then
         ok "$name: $got"
@@ -132,7 +132,7 @@ printf 'damage' | dd of="$tmp/bad.qtr" bs=1 seek=$(($(stat -c %s "$good") / 2)) 
 run() {
     local name=$1 wanted=$2
     shift 2
-    check_status "$name" "$wanted" timeout 20 "$qtrace_replay" "$@"
+    check_status "$name" "$wanted" timeout -k 10 20 "$qtrace_replay" "$@"
     cp "$tmp/stdout" "$tmp/report"
     cp "$tmp/stderr" "$tmp/said"
 }
@@ -172,7 +172,7 @@ exec 4<>"$tmp/pipe"
 
 begin_stuck() {
     local i
-    timeout 60 "$qtrace_replay" -a lockstep,verbose=on,context=100 "$tmp/x86_64-zip2.qtr" \
+    timeout -k 10 60 "$qtrace_replay" -a lockstep,verbose=on,context=100 "$tmp/x86_64-zip2.qtr" \
         "$tmp/x86_64-zip3.qtr" >"$tmp/pipe" 2>"$tmp/said" &
     waiter=$!
     for ((i = 0; i < 200; i++)); do
@@ -234,12 +234,12 @@ both() {
     done
     shift
     rm -f "$sock"
-    (cd "$tmp" && exec env -u _ timeout 60 "${first[@]}") >"$tmp/$out.1.out" 2>"$tmp/$out.1.err" \
-        </dev/null &
+    (cd "$tmp" && exec env -u _ timeout -k 10 60 "${first[@]}") \
+        >"$tmp/$out.1.out" 2>"$tmp/$out.1.err" </dev/null &
     pid=$!
     listening || echo "    # nobody listens: ${first[*]}"
     status2=0
-    (cd "$tmp" && exec env -u _ timeout 60 "$@") >"$tmp/$out.2.out" 2>"$tmp/$out.2.err" \
+    (cd "$tmp" && exec env -u _ timeout -k 10 60 "$@") >"$tmp/$out.2.out" 2>"$tmp/$out.2.err" \
         </dev/null || status2=$?
     wait "$pid"
     status=$?
@@ -273,9 +273,9 @@ listening
 kill -KILL $!
 wait $! 2>/dev/null
 check "SIGKILL while it waits: a socket is left" test -S "$sock"
-timeout 20 "${at_path[@]}" "$good" >"$tmp/first" 2>&1 &
+timeout -k 10 20 "${at_path[@]}" "$good" >"$tmp/first" 2>&1 &
 listening
-timeout 20 "${at_path[@]}" "$good" >/dev/null 2>&1
+timeout -k 10 20 "${at_path[@]}" "$good" >/dev/null 2>&1
 wait $!
 check "a socket that was left: it is replaced" cmp "$tmp/itself" "$tmp/first"
 echo keep >"$sock"

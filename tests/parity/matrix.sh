@@ -105,7 +105,7 @@ run_live() {
     done
     status=0
     args+=(-plugin "$qtrace_plugin,out=$tmp/run.qtr")
-    (cd "$tmp" && exec timeout 100 env LD_PRELOAD="$outs" OUTS="$tmp/slot" \
+    (cd "$tmp" && exec timeout -k 5 60 env LD_PRELOAD="$outs" OUTS="$tmp/slot" \
         ${several:+OUTS_LINES=1} "$qemu" -U LD_PRELOAD,OUTS,OUTS_LINES -d plugin -D "$tmp/log" \
         "${args[@]}" "${guest[@]}" >"$tmp/stdout" 2>"$tmp/stderr" </dev/null) || status=$?
     for i in "${!specs[@]}"; do
@@ -202,14 +202,22 @@ judge_files() {
 
 # ---- the rows of the matrix ----
 
+# QEMU's execlog and insn,match are not made for several vCPUs: now and then they crash, or die
+# within malloc, whose lock QEMU takes along. True: these plugins can do so.
+dies() {
+    [[ $several && "${specs[*]}" == *@(execlog|match=)* ]]
+}
+
 run_group() {
     local i status why try
-    for try in 1 2 3; do # execlog sometimes crashes when vCPUs begin at the same time
+    for try in 1 2 3; do
         status=0
         run_live || status=$?
-        [[ $several && $status -gt 124 ]] || break
+        if ((status < 124)) || ! dies; then
+            break
+        fi
     done
-    if [[ $several && $status -gt 124 ]]; then
+    if ((status >= 124)) && dies; then
         for i in "${!specs[@]}"; do
             apart+=("${specs[i]} (QEMU dies)")
         done
@@ -221,7 +229,7 @@ run_group() {
     fi
     for i in "${!specs[@]}"; do
         mkdir "$tmp/$i.r"
-        status_of timeout 100 "$qtrace_replay" -o "$tmp/$i.r/text" \
+        status_of timeout -k 10 100 "$qtrace_replay" -o "$tmp/$i.r/text" \
             -a "$folder/lib${specs[i]%%,*}.so$(arguments_of "${specs[i]}" "$tmp/$i.r")" \
             "$tmp/run.qtr"
         plugins=$((plugins + 1))

@@ -23,7 +23,7 @@ parity() {
         replayed+=("--analyzer=$plugin")
     done
     rm -f "$tmp"/{run.qtr,live,replayed}
-    (cd "$tmp" && timeout 100 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
+    (cd "$tmp" && timeout -k 10 100 "$qemu" -d plugin -D "$tmp/live" "${live[@]}" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr" "$@" >"$tmp/stdout" 2>"$tmp/stderr" </dev/null)
     status=$?
     if [[ ! -s $tmp/live ]]; then
@@ -31,7 +31,7 @@ parity() {
         show_output
         return
     fi
-    status_of timeout 100 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
+    status_of timeout -k 10 100 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
     if ((status != 0)); then
         not_ok "$name" "replay: status $status"
         show_output

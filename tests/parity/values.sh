@@ -18,7 +18,7 @@ record() {
     local qemu=$1
     shift
     rm -f "$tmp"/{run.qtr,live,replayed}
-    (cd "$tmp" && timeout 100 "$qemu" -d plugin -D "$tmp/live" -plugin "$mem" \
+    (cd "$tmp" && timeout -k 10 100 "$qemu" -d plugin -D "$tmp/live" -plugin "$mem" \
         -plugin "$qtrace_plugin,out=$tmp/run.qtr,values=on" "$@" >"$tmp/stdout" 2>"$tmp/stderr" \
         </dev/null)
     if [[ ! -s $tmp/live ]]; then
@@ -43,7 +43,7 @@ accesses() {
 # parity NAME ORDER: ORDER, a command, makes logs comparable; cat where they are already
 parity() {
     local name=$1 order=$2
-    status_of timeout 100 "$qtrace_replay" -o "$tmp/replayed" --analyzer="$mem" "$tmp/run.qtr"
+    status_of timeout -k 10 100 "$qtrace_replay" -o "$tmp/replayed" --analyzer="$mem" "$tmp/run.qtr"
     if ((status != 0)) || [[ -s $tmp/stderr ]]; then
         not_ok "$name: replayed" "status $status"
         show_output
