@@ -6,13 +6,10 @@
 #include "words.h"
 
 /* Most of many threads are short: the first frame of a stream is small. */
-static const struct qt_frame_size first_frame = {1u << 15, 11};
+static const struct qt_frame_size first_frame = {1u << 15, 11, 1u << 19};
 
 /* Events that a frame may have and still wait for the end of its row. */
 #define SOFT_EVENTS (QT_MAX_EVENTS / 2)
-/* Of a guest that cannot be foreseen, a frame shall not become too big to be read alone. */
-#define SOFT_LITERALS (1u << 17)
-#define SOFT_VALUE_LITERALS (1u << 19)
 
 void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user,
                      bool values)
@@ -263,16 +260,30 @@ static int make_room(struct qt_builder *b, size_t n_words, const struct qt_frame
     return QTRACE_OK;
 }
 
-static inline bool is_large(const struct qt_builder *b, const struct qt_rows *rows,
-                            uint32_t limit, bool values)
+static size_t frame_bytes(const struct qt_builder *b)
 {
-    return rows->n_blocks + rows->n_accesses >= limit || rows->n_literals >= SOFT_LITERALS ||
-           b->encoder.n_events >= SOFT_EVENTS ||
-           (values && b->encoder.value.n_literals >= SOFT_VALUE_LITERALS);
+    size_t n = 0;
+    for (unsigned i = 0; i < QT_COLUMNS; i++) {
+        n += b->encoder.column[i].len;
+    }
+    return n;
+}
+
+/* So many rows may be in the frame. What else limits it is looked at before each chunk only. */
+static uint32_t row_limit(const struct qt_builder *b, const struct qt_frame_size *size)
+{
+    return b->open && (b->encoder.n_events >= SOFT_EVENTS || frame_bytes(b) >= size->bytes)
+               ? 0
+               : size_now(b, size)->rows;
+}
+
+static inline bool is_large(const struct qt_rows *rows, uint32_t limit)
+{
+    return rows->n_blocks + rows->n_accesses >= limit;
 }
 
 /* What is to be done between two rows, seldom. */
-static int between_rows(struct qt_builder *b, uint32_t left, size_t n_words,
+static int between_rows(struct qt_builder *b, uint32_t left, uint32_t limit, size_t n_words,
                         const struct qt_frame_size *size, qt_builder_sink *emit, void *sink)
 {
     int result = QTRACE_OK;
@@ -281,7 +292,7 @@ static int between_rows(struct qt_builder *b, uint32_t left, size_t n_words,
     }
     if (b->pending) {
         result = place_loss(b, size, emit, sink);
-    } else if (is_large(b, &b->encoder.rows, size_now(b, size)->rows, b->values)) {
+    } else if (is_large(&b->encoder.rows, limit)) {
         result = emit_frame(b, emit, sink);
     }
     return worst(result, make_room(b, n_words, size));
@@ -314,7 +325,7 @@ QT_INLINE int add_all(struct qt_builder *b, const struct qt_lengths *lengths,
 {
     struct qt_encoder *e = &b->encoder;
     const bool user = b->user;
-    uint32_t limit = size_now(b, size)->rows;
+    uint32_t limit = row_limit(b, size);
     int result = make_room(b, n_words, size);
     if (result != QTRACE_OK) {
         return lose_words(b, words, n_words, false);
@@ -326,15 +337,15 @@ QT_INLINE int add_all(struct qt_builder *b, const struct qt_lengths *lengths,
             i += add_access_word(b, &rows, words + i, n_words - i - 1, user, values);
         } else if (qt_word_is_block(word)) {
             uint32_t left = qt_word_block_left(word);
-            if (qt_unlikely(left || b->pending || is_large(b, &rows, limit, values))) {
+            if (qt_unlikely(left || b->pending || is_large(&rows, limit))) {
                 qt_rows_store(e, &rows);
-                int ret = between_rows(b, left, n_words - i, size, emit, sink);
+                int ret = between_rows(b, left, limit, n_words - i, size, emit, sink);
                 result = worst(result, ret);
                 if (!b->open) {
                     return worst(lose_words(b, words + i, n_words - i, true), result);
                 }
                 rows = qt_rows_load(e);
-                limit = size_now(b, size)->rows;
+                limit = row_limit(b, size);
             }
             b->after_loss = b->dropping = false;
             if (qt_unlikely(!qt_rows_block(&rows, e, qt_word_block_id(word), lengths))) {

@@ -21,6 +21,12 @@
 /* Rows of a frame as long as one stream is live. A row may reach beyond. */
 #define FRAME_ROWS (QT_MAX_ROWS - (1u << 18))
 
+/* Bytes of its columns. Whoever reads one frame reads the index too, of which there is the more
+ * the smaller the frames are; of a file of a gigabyte both together shall be less than one
+ * megabyte. What is compressed becomes small by that. */
+#define FRAME_BYTES (768u << 10)
+#define FRAME_BYTES_STORED (448u << 10)
+
 struct definition {
     struct definition *next;
     struct qtrace_translation *translation;
@@ -562,8 +568,11 @@ static void take_definitions(struct qt_recorder *r)
  * memory, neither here nor where they are read side by side. */
 static struct qt_frame_size frame_size(const struct qt_recorder *r)
 {
-    /* (values double what a row takes) */
-    struct qt_frame_size size = {r->values ? FRAME_ROWS / 2 : FRAME_ROWS, QT_BITS_MAX};
+    struct qt_frame_size size = {
+        .rows = r->values ? FRAME_ROWS / 2 : FRAME_ROWS, /* values double what a row takes */
+        .bits = QT_BITS_MAX,
+        .bytes = r->writer_options.level > 0 ? FRAME_BYTES : FRAME_BYTES_STORED,
+    };
     for (uint32_t n = r->n_live; n > 1 && size.bits > QT_BITS_MIN; n /= 2) {
         size.rows /= 2;
         size.bits--;

@@ -18,7 +18,7 @@
 #include "envelope.h"
 #include "io.h"
 
-#define INDEX_LEVEL 9 /* it is small, and read first */
+#define INDEX_LEVEL 9 /* whatever that of the rows: it is small, and read first */
 #define PRODUCER "libqtrace " QTRACE_VERSION
 
 /* ---- writing ---- */
@@ -97,9 +97,8 @@ static int encode_index(struct qtrace_writer *w, struct qt_frame *frame)
 
     w->coder.stored.len = summary->len = 0;
     if (ret == QTRACE_OK) {
-        ret = qt_frame_add_column(&w->coder, w->level > 0 ? INDEX_LEVEL : 0, frame,
-                                  QTRACE_COLUMN_INDEX, w->index.n, w->index.message.data,
-                                  w->index.message.len);
+        ret = qt_frame_add_column(&w->coder, INDEX_LEVEL, frame, QTRACE_COLUMN_INDEX,
+                                  w->index.n, w->index.message.data, w->index.message.len);
     }
     if (ret == QTRACE_OK && w->index.counts.n > 0) {
         ret = qt_counts_pack(&w->index.counts, summary, &rows);

@@ -152,9 +152,26 @@ check "a recovered trace: its index" "$QTRACE_BUILD/tests/touch" "$tmp/killed.qt
 
 # ---- one frame out of the middle
 
-qemu-x86_64 -plugin "$qtrace_plugin,out=$tmp/long.qtr" "$guest" 300 >/dev/null
-if touched=$("$QTRACE_BUILD/tests/touch" "$tmp/long.qtr" 1000000); then
-    ok "one frame: $touched"
+# read_by COMMAND...: prints how many bytes it reads from all files
+read_by() (
+    "$@" >/dev/null
+    awk '/^rchar/ { print $2 }' "/proc/$BASHPID/io"
+)
+
+# Where nothing is compressed, frames are the largest; the index grows with the trace.
+for options in "" ,level=0 ,level=0,values=on; do
+    "$QEMU10/qemu-x86_64" -plugin "$qtrace_plugin,out=$tmp/long.qtr,overwrite=on$options" \
+        "$guest" 300 >/dev/null
+    if touched=$("$QTRACE_BUILD/tests/touch" "$tmp/long.qtr" 700000); then
+        ok "one frame${options:+, ${options#,}}: $touched"
+    else
+        not_ok "one frame${options:+, ${options#,}}" "status $?: $touched"
+    fi
+done
+piece=$(read_by "$qtrace_dump" --events --from 15000000 --count 5 "$tmp/long.qtr")
+size=$(stat -c %s "$tmp/long.qtr")
+if ((piece > 100000 && piece < 1000000 && size > 50000000)); then
+    ok "--events: for a piece $piece of $size bytes are read, libraries included"
 else
-    not_ok "one frame" "status $?: $touched"
+    not_ok "--events: a piece" "$piece of $size bytes are read"
 fi

@@ -295,7 +295,7 @@ static void log_all(struct log *log)
 }
 
 /* ------------------------------------------------------------------------------------------
- * One vCPU: only the frames that hold the range are read */
+ * One stream after the other: only the frames that hold the range are read */
 
 static void log_batch(struct log *log, const struct qtrace_batch *batch)
 {
@@ -359,14 +359,14 @@ static bool log_stream(struct log *log, uint32_t stream)
     return true;
 }
 
-static void log_vcpu(struct log *log)
+static void log_streams(struct log *log)
 {
     const struct qtrace_reader *reader = log->dump->reader;
     bool any = false;
 
     for (size_t i = 0; i < qtrace_reader_n_streams(reader); i++) {
         const struct qtrace_stream_info *stream = qtrace_reader_stream(reader, i);
-        if (stream->vcpu == log->range->vcpu) {
+        if (!log->range->has_vcpu || stream->vcpu == log->range->vcpu) {
             any = true;
             if (!log_stream(log, stream->stream)) {
                 break;
@@ -387,8 +387,8 @@ void dump_events(struct dump *dump, const struct dump_range *range)
         .places = g_array_new(FALSE, TRUE, sizeof(struct place)),
     };
 
-    if (range->has_vcpu) {
-        log_vcpu(&log);
+    if (range->has_vcpu || qtrace_reader_n_streams(dump->reader) == 1) {
+        log_streams(&log);
     } else {
         log_all(&log);
     }

@@ -131,13 +131,18 @@ static bool parse_offset(const char *text, uint64_t *offset)
     return true;
 }
 
-/* A piece of a trace, or counts, need not be preceded by a walk over all of it. */
+/* A piece of one stream, or counts, need not be preceded by a walk over all of the trace. */
 static int open_trace(struct dump *dump, const struct options *o, struct qtrace_error *err)
 {
-    bool piece = o->events && o->vcpu >= 0 && (o->from > 0 || o->count >= 0);
+    bool piece = o->events && (o->from > 0 || o->count >= 0);
+    int ret = piece || o->summary ? qtrace_reader_open_indexed(&dump->reader, dump->path, err)
+                                  : qtrace_reader_open(&dump->reader, dump->path, err);
 
-    return piece || o->summary ? qtrace_reader_open_indexed(&dump->reader, dump->path, err)
-                               : qtrace_reader_open(&dump->reader, dump->path, err);
+    if (ret == QTRACE_OK && piece && o->vcpu < 0 && qtrace_reader_n_streams(dump->reader) > 1) {
+        qtrace_reader_close(&dump->reader);
+        ret = qtrace_reader_open(&dump->reader, dump->path, err);
+    }
+    return ret;
 }
 
 static void run_mode(struct dump *dump, const struct options *o, uint64_t extract)

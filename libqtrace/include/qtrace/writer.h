@@ -21,7 +21,7 @@ struct qtrace_writer;
 
 struct qtrace_writer_options {
     size_t struct_size;   /* sizeof(struct qtrace_writer_options) */
-    unsigned level;       /* 0 = columns stored, 1..2 = LZ4, 3..12 = LZ4 HC */
+    unsigned level;       /* 0 = rows stored, 1..2 = LZ4, 3..12 = LZ4 HC */
     bool overwrite;       /* replace an existing file instead of refusing it */
     const char *producer; /* NULL = this library */
 };
