@@ -27,7 +27,8 @@ struct qt_ahead {
     pthread_mutex_t lock;
     pthread_cond_t wanted, ready;
     struct slot slot[MAX_THREADS + 1]; /* one for each thread, and one to go on with */
-    unsigned n_slots, n_threads;
+    struct qtrace_batch *spare[MAX_THREADS + 1];
+    unsigned n_slots, n_threads, n_spare;
     uint64_t turn;
     bool stop;
     pthread_t thread[MAX_THREADS];
@@ -55,6 +56,9 @@ static void read_wanted(struct qt_ahead *a, struct qtrace_reader *twin, struct s
     struct qtrace_error err;
 
     s->state = BUSY;
+    if (twin->coder.spare == NULL && a->n_spare > 0) {
+        twin->coder.spare = a->spare[--a->n_spare];
+    }
     pthread_mutex_unlock(&a->lock);
     if (qt_reader_decode(twin, frame, &batch, &err) != QTRACE_OK) {
         batch = NULL;
@@ -142,6 +146,9 @@ void qt_ahead_free(struct qt_ahead *ahead)
     for (unsigned i = 0; i < ahead->n_slots; i++) {
         qtrace_batch_free(&ahead->slot[i].batch);
     }
+    while (ahead->n_spare > 0) {
+        qtrace_batch_free(&ahead->spare[--ahead->n_spare]);
+    }
     pthread_cond_destroy(&ahead->wanted);
     pthread_cond_destroy(&ahead->ready);
     pthread_mutex_destroy(&ahead->lock);
@@ -199,4 +206,15 @@ struct qtrace_batch *qt_ahead_take(struct qt_ahead *ahead, size_t frame)
     }
     pthread_mutex_unlock(&ahead->lock);
     return batch;
+}
+
+void qt_ahead_give(struct qt_ahead *ahead, struct qtrace_batch **batch)
+{
+    pthread_mutex_lock(&ahead->lock);
+    if (*batch != NULL && ahead->n_spare < ahead->n_slots) {
+        ahead->spare[ahead->n_spare++] = *batch;
+        *batch = NULL;
+    }
+    pthread_mutex_unlock(&ahead->lock);
+    qtrace_batch_free(batch);
 }

@@ -26,4 +26,7 @@ void qt_ahead_want(struct qt_ahead *ahead, size_t frame);
  * it, or it cannot be read. */
 struct qtrace_batch *qt_ahead_take(struct qt_ahead *ahead, size_t frame);
 
+/* A batch that is no longer needed: its memory may be another's. */
+void qt_ahead_give(struct qt_ahead *ahead, struct qtrace_batch **batch);
+
 #endif

@@ -27,19 +27,36 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
 
 struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
 {
+    struct qtrace_batch *none = NULL;
+
+    return qt_batch_renew(&none, size);
+}
+
+struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch_size *size)
+{
     /* Counts are 32-bit and rows small: 64 bits cannot overflow here, a size_t of 32 could. */
     uint64_t events = (uint64_t)size->events * sizeof(struct qtrace_event);
     uint64_t blocks = size->blocks, accesses = size->accesses;
     uint64_t values = size->values ? accesses * 8 : 0;
     uint64_t bytes = sizeof(struct qt_batch) + events + blocks * 10 + accesses * 11 + values;
-    struct qt_batch *b;
+    struct qt_batch *b = (struct qt_batch *)*old;
     char *p;
 
-    b = bytes > SIZE_MAX / 2 ? NULL : malloc((size_t)bytes);
+    if (b != NULL && b->bytes >= bytes) {
+        bytes = b->bytes;
+        free(b->foreign);
+        free(b->wide);
+        *old = NULL;
+    } else {
+        /* the next one may be larger again; what nobody touches costs nothing */
+        bytes += *old != NULL ? bytes / 4 : 0;
+        qtrace_batch_free(old);
+        b = bytes > SIZE_MAX / 2 ? NULL : malloc((size_t)bytes);
+    }
     if (b == NULL) {
         return NULL;
     }
-    *b = (struct qt_batch){0};
+    *b = (struct qt_batch){.bytes = (size_t)bytes};
     /* From the largest alignment to the smallest, so that no padding is needed. */
     p = (char *)(b + 1);
     b->event = (struct qtrace_event *)p;

@@ -232,6 +232,7 @@ void qt_frame_coder_finish(struct qt_frame_coder *coder)
     qt_predictor_finish(&coder->predictor);
     qt_values_finish(&coder->values);
     qt_counts_finish(&coder->counts);
+    qtrace_batch_free(&coder->spare);
     qt_buf_finish(&coder->summary);
     for (i = 0; i < QT_COLUMNS; i++) {
         qt_buf_finish(&coder->raw[i]);
@@ -482,7 +483,8 @@ static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame
     return QTRACE_OK;
 }
 
-static struct qt_batch *new_batch(const struct qtrace_frame_info *f, unsigned select, bool values)
+static struct qt_batch *new_batch(struct qtrace_batch **spare, const struct qtrace_frame_info *f,
+                                  unsigned select, bool values)
 {
     const bool accesses = (select & QTRACE_SELECT_ACCESSES) == QTRACE_SELECT_ACCESSES;
     const struct qt_batch_size size = {
@@ -491,7 +493,7 @@ static struct qt_batch *new_batch(const struct qtrace_frame_info *f, unsigned se
         .events = select & QTRACE_SELECT_EVENTS ? (uint32_t)f->events : 0,
         .values = values,
     };
-    struct qt_batch *b = qt_batch_new(&size);
+    struct qt_batch *b = qt_batch_renew(spare, &size);
 
     if (b != NULL) {
         b->batch.n_blocks = (uint32_t)f->blocks;
@@ -529,7 +531,8 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
     const char *why;
     int ret;
 
-    b = new_batch(&frame->info, bytes->select, bytes->size[QTRACE_COLUMN_VALUE] > 0);
+    b = new_batch(&coder->spare, &frame->info, bytes->select,
+                  bytes->size[QTRACE_COLUMN_VALUE] > 0);
     *batch = b == NULL ? NULL : &b->batch;
     if (b == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");

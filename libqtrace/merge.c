@@ -240,6 +240,15 @@ static int read_next(struct qtrace_merge *m, struct cursor *c, struct qtrace_bat
     return *batch != NULL ? QTRACE_OK : qtrace_reader_read(m->reader, frame, batch, err);
 }
 
+static void leave(struct qtrace_merge *m, struct qtrace_batch **batch)
+{
+    if (m->ahead != NULL && *batch != NULL) {
+        qt_ahead_give(m->ahead, batch);
+    } else {
+        qtrace_batch_free(batch);
+    }
+}
+
 /* Load the next frame that can be read. QTRACE_END: there is none. */
 static int load(struct qtrace_merge *m, struct cursor *c, struct qtrace_error *err)
 {
@@ -313,7 +322,7 @@ static int settle(struct qtrace_merge *m, struct cursor *c, struct qtrace_error 
             c->key = c->batch->event[c->event].seq;
             return QTRACE_OK;
         }
-        qtrace_batch_free(&c->batch);
+        leave(m, &c->batch);
     }
 }
 
@@ -481,7 +490,7 @@ static void put_back(struct qtrace_merge *m, struct cursor *c)
 int qtrace_merge_next(struct qtrace_merge *m, struct qtrace_item *item,
                       struct qtrace_error *err)
 {
-    qtrace_batch_free(&m->retired);
+    leave(m, &m->retired);
     for (;;) {
         uint64_t id = 0;
 

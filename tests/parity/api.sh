@@ -104,7 +104,7 @@ for version in 1 2 3 4; do
             same "$what, version $version, $arch" 15
         done
     done
-    for where in trans block insn mem syscall ret install; do
+    for where in trans block insn mem access syscall ret install; do
         run_both "$(qemu_of $version x86_64)" "$tmp/api$version.so,reset=$where" \
             "$GUESTS/x86_64/syscalls"
         same "reset in $where, version $version" 4
@@ -117,13 +117,26 @@ for version in 1 2 3 4; do
 done
 
 # A run in which nobody was reset has no flush for it; all callbacks come all the same.
-for where in trans block insn mem syscall ret; do
+for where in trans block insn mem access syscall ret; do
     status_of "$qtrace_replay" -o "$tmp/late" -a "$tmp/api4.so,reset=$where" "$tmp/run.qtr"
     if ((status == 0)) && grep -q '^reset: ' "$tmp/late" && grep -q '^uninstalled: ' "$tmp/late"
     then
         ok "reset in $where in somebody else's run"
     else
         not_ok "reset in $where in somebody else's run" "status $status: $(cat "$tmp/late")"
+    fi
+done
+
+# Nor has it an end of rows there. Alone, the rows of many blocks are taken together; next to a
+# plugin that wants to know of blocks, they are not.
+for how in reset uninstall; do
+    "$qtrace_replay" -o "$tmp/alone" -a "$tmp/api4.so,tag=a:,$how=access" "$tmp/run.qtr"
+    "$qtrace_replay" -a "$tmp/api4.so,tag=a:,$how=access" -a "$tmp/trans4.so,tag=b:" \
+        "$tmp/run.qtr" | grep '^a:' >"$tmp/together"
+    if (($(grep -c accesses "$tmp/alone") >= 2)) && cmp -s "$tmp/alone" "$tmp/together"; then
+        ok "$how in access, alone and not"
+    else
+        not_ok "$how in access, alone and not" "$(diff "$tmp/alone" "$tmp/together" | head -n 4)"
     fi
 done
 

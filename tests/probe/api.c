@@ -9,7 +9,7 @@
  *   conditions   conditional callbacks and stores (2)
  *   boards       scoreboards of several sizes and the u64 helpers (2)
  *   reset=WHERE      be reset there, and uninstalled the second time: trans, block, insn, mem,
- *                    syscall, ret, install
+ *                    syscall, ret, install, access (nothing but accesses is registered)
  *   uninstall=WHERE  be uninstalled there
  *   log              a line for each block, instruction and access
  *   leave            end QEMU with status 9 in the five hundredth block
@@ -370,7 +370,7 @@ static void install_boards(qemu_plugin_id_t id)
 
 static struct {
     const char *where; /* NULL: it was done */
-    bool uninstall, again;
+    bool uninstall, again, only_accesses;
     uint64_t trans, blocks, insns, accesses, calls, returns;
 } change;
 
@@ -397,10 +397,13 @@ static void after_reset(qemu_plugin_id_t id)
     }
 }
 
-/* Every place calls it; it acts at the hundredth time at the place that was chosen. */
+/* Every place calls it; it acts at the hundredth time at the place that was chosen. There are
+ * more accesses, and long after the beginning their blocks are known. */
 static void come_by(const char *place, uint64_t *count)
 {
-    if (++*count % 100 != 0 || change.where == NULL || strcmp(change.where, place) != 0) {
+    uint64_t often = change.only_accesses ? 7001 : 100;
+
+    if (++*count % often != 0 || change.where == NULL || strcmp(change.where, place) != 0) {
         return;
     }
     say_change(change.uninstall ? "uninstall" : "reset asked for");
@@ -426,12 +429,25 @@ static void change_on_insn(unsigned int vcpu, void *userdata)
 static void change_on_mem(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                           void *userdata)
 {
-    come_by("mem", &change.accesses);
+    come_by(change.only_accesses ? "access" : "mem", &change.accesses);
+}
+
+/* The hosts may take rows together of which plugins see nothing but accesses. */
+static void change_on_accesses(struct qemu_plugin_tb *tb)
+{
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), change_on_mem,
+                                         QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+    }
 }
 
 static void change_on_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     come_by("trans", &change.trans);
+    if (change.only_accesses) {
+        change_on_accesses(tb);
+        return;
+    }
     qemu_plugin_register_vcpu_tb_exec_cb(tb, change_on_block, QEMU_PLUGIN_CB_NO_REGS, NULL);
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
@@ -564,6 +580,7 @@ static bool install_what(qemu_plugin_id_t id, const qemu_info_t *info, const cha
     } else if (g_str_has_prefix(what, "reset=") || g_str_has_prefix(what, "uninstall=")) {
         change.where = strchr(what, '=') + 1;
         change.uninstall = what[0] == 'u';
+        change.only_accesses = strcmp(change.where, "access") == 0;
         install_change(id);
         if (strcmp(change.where, "install") == 0) {
             qemu_plugin_reset(id, after_reset);

@@ -202,6 +202,8 @@ static void init_host(struct qtrace_reader *reader)
     host.run = qtrace_reader_run(reader);
     host.plugin = g_ptr_array_new();
     host.block = g_ptr_array_new();
+    host.call = g_array_new(FALSE, TRUE, sizeof(struct host_call));
+    g_array_set_size(host.call, 1);
     host.live = g_hash_table_new_full(g_int_hash, g_int_equal, g_free, NULL);
 }
 

@@ -90,26 +90,53 @@ static inline void run_ops(const struct host_op *op, const struct host_op *end, 
     host.current = NULL;
 }
 
-/* What is registered on an access of the block's, if anything is. host.access is set; vaddr is
- * NULL if nobody calls for addresses. */
-static inline void run_mem_ops(const struct host_block *block, uint32_t row, uint32_t insn,
-                               unsigned flags, const uint64_t *vaddr, unsigned vcpu)
+static inline void run_point(const struct host_block *block, const struct host_point *p,
+                             unsigned vcpu)
 {
-    const struct host_mem none = { 0 }, mem = insn < block->n_insns ? block->mem[insn] : none;
+    if (G_LIKELY(p->only.func != NULL)) {
+        host.current = p->only.plugin;
+        ((qemu_plugin_vcpu_udata_cb_t)p->only.func)(vcpu, p->only.userdata);
+    } else {
+        run_ops(block->op + p->begin, host_exec_end(block, p), vcpu);
+    }
+}
+
+static void run_several_mem(const struct host_mem *mem, unsigned flags, const uint64_t *vaddr,
+                            unsigned vcpu)
+{
     unsigned rw = flags & QTRACE_ACCESS_STORE ? QEMU_PLUGIN_MEM_W : QEMU_PLUGIN_MEM_R;
 
-    flags &= ~(unsigned)QTRACE_ACCESS_FOREIGN;
-    host.access_row = row;
-    for (const struct host_op *op = mem.begin; op < mem.end; op++) {
+    for (const struct host_op *op = mem->begin; op < mem->end; op++) {
         if ((op->rw & rw) == 0) {
             continue;
         }
         if (op->kind == HOST_OP_CALL) {
             host.current = op->plugin;
-            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, vaddr[row], op->userdata);
+            ((qemu_plugin_vcpu_mem_cb_t)op->func)(vcpu, flags, *vaddr, op->userdata);
         } else {
             run_inline(op, vcpu);
         }
+    }
+}
+
+/* What is registered on an access of the block's, if anything is. host.access is set; vaddr is
+ * NULL if nobody calls for addresses. */
+static inline void run_mem_ops(const struct host_block *block, uint32_t row, uint32_t insn,
+                               unsigned flags, const uint64_t *vaddr, unsigned vcpu)
+{
+    const struct host_mem *mem = &block->mem[insn];
+
+    if (G_UNLIKELY(insn >= block->n_insns)) {
+        return;
+    }
+    flags &= ~(unsigned)QTRACE_ACCESS_FOREIGN;
+    host.access_row = row;
+    if (G_LIKELY(mem->only.func != NULL)) {
+        host.current = mem->only.plugin;
+        ((qemu_plugin_vcpu_mem_cb_t)mem->only.func)(vcpu, flags, vaddr[row],
+                                                    mem->only.userdata);
+    } else if (mem->begin < mem->end) {
+        run_several_mem(mem, flags, vaddr == NULL ? NULL : vaddr + row, vcpu);
     }
 }
 
@@ -151,22 +178,29 @@ static void run_one_access(struct host_block *block, const struct qtrace_batch *
 /* Go on to the instruction, and run what is registered on those in between and on itself. */
 static inline void advance(struct place *at, uint32_t insn, unsigned vcpu)
 {
-    const struct host_op *op = at->block->op;
-
     for (; at->next < at->end && at->next->insn <= insn; at->next++) {
-        run_ops(op + at->next->begin, op + at->next->mem, vcpu);
+        run_point(at->block, at->next, vcpu);
     }
+    host.current = NULL;
+}
+
+/* Where the points of the instructions that started end. */
+static inline const struct host_point *points_end(const struct host_block *block,
+                                                  uint32_t started)
+{
+    const struct host_point *end = block->point + block->n_points;
+
+    if (G_UNLIKELY(started < block->n_insns)) {
+        while (end > block->point && end[-1].insn >= started) {
+            end--;
+        }
+    }
+    return end;
 }
 
 static void enter(struct place *at, struct host_block *block, uint32_t started)
 {
-    at->block = block;
-    at->epoch = host.epoch;
-    at->next = block->point;
-    at->end = block->point + block->n_points;
-    while (at->end > at->next && at->end[-1].insn >= started) {
-        at->end--;
-    }
+    *at = (struct place){ block, host.epoch, block->point, points_end(block, started) };
 }
 
 /* Instructions come with their accesses. One of a foreign block was made after everything that
@@ -210,23 +244,81 @@ static inline uint32_t row_end(const struct qtrace_item *item, uint32_t i)
     return MIN(item->batch->access_end[i], item->access_end);
 }
 
-/* Nobody has registered for instructions: what the accesses are between does not matter. */
-static inline void run_only_accesses(const struct host_block *block,
-                                     const struct qtrace_item *item, uint32_t i)
+/* The accesses from row on whose instructions are before insn. Returns the first other one. */
+static inline uint32_t run_accesses_before(const struct host_block *block,
+                                           const struct qtrace_batch *b, uint32_t row,
+                                           uint32_t end, uint32_t insn, unsigned vcpu)
+{
+    host.access = b;
+    for (; row < end && b->insn[row] < insn; row++) {
+        run_mem_ops(block, row, b->insn[row], b->flags[row], b->vaddr, vcpu);
+    }
+    host.access = NULL;
+    return row;
+}
+
+/* Instructions with their accesses in between, as run_accesses does, but all at once and without
+ * foreign ones. */
+static void run_whole(const struct host_block *block, const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
-    const uint16_t *insn = b->insn;
-    const uint8_t *flags = b->flags;
-    const uint64_t *vaddr = b->vaddr;
+    const struct host_point *p = block->point, *last = points_end(block, b->started[i]);
+    const uint32_t end = b->access_end[i];
     const unsigned vcpu = item->vcpu;
-    uint32_t end = row_end(item, i);
+    uint32_t row = row_begin(item, i), next = row < end ? b->insn[row] : UINT32_MAX;
+
+    for (; p < last; p++) {
+        if (next < p->insn) {
+            row = run_accesses_before(block, b, row, end, p->insn, vcpu);
+            next = row < end ? b->insn[row] : UINT32_MAX;
+        }
+        run_point(block, p, vcpu);
+    }
+    run_accesses_before(block, b, row, end, b->started[i], vcpu);
+    host.current = NULL;
+}
+
+/* How many rows from row i on make the same call for each access and do nothing else. */
+static uint32_t count_uniform(const struct qtrace_item *item, uint32_t i, unsigned calls)
+{
+    const uint32_t *id = item->batch->block, begin = i;
+
+    for (; i < item->block_end && id[i] < host.block->len; i++) {
+        const struct host_block *block = host.block->pdata[id[i]];
+        if (block == NULL || block->epoch != host.epoch || block->calls != calls) {
+            break;
+        }
+    }
+    return i - begin;
+}
+
+/* Row i and those like it behind it: which block an access is of does not matter. Returns the
+ * first row that is left. */
+static uint32_t run_uniform(struct stream *s, const struct qtrace_item *item, uint32_t i,
+                            unsigned calls)
+{
+    const struct host_call call = g_array_index(host.call, struct host_call, calls);
+    const struct qtrace_batch *b = item->batch;
+    uint32_t last = i + count_uniform(item, i, calls) - 1, end = row_end(item, last);
 
     host.access = b;
+    host.current = call.plugin;
     for (uint32_t row = row_begin(item, i); row < end; row++) {
-        run_mem_ops(block, row, insn[row], flags[row], vaddr, vcpu);
+        host.access_row = row;
+        ((qemu_plugin_vcpu_mem_cb_t)call.func)(item->vcpu, b->flags[row], b->vaddr[row],
+                                               call.userdata);
+        if (G_UNLIKELY(host.changes_pending)) { /* they come behind the block that runs */
+            while (last > i && b->access_end[last - 1] > row) {
+                last--;
+            }
+            end = row_end(item, last);
+        }
     }
     host.access = NULL;
     host.current = NULL;
+    s->last.block = host.block->pdata[b->block[last]];
+    s->last.epoch = host.epoch;
+    return last + 1;
 }
 
 static void run_mixed(struct stream *s, struct host_block *block, const struct qtrace_item *item,
@@ -234,6 +326,10 @@ static void run_mixed(struct stream *s, struct host_block *block, const struct q
 {
     uint32_t end = row_end(item, i);
 
+    if (G_LIKELY(item->batch->n_foreign == 0 && end == item->batch->access_end[i])) {
+        run_whole(block, item, i);
+        return;
+    }
     enter(&s->last, block, item->batch->started[i]);
     run_accesses(&s->last, item->batch, row_begin(item, i), end, item->vcpu);
     s->open = true;
@@ -244,31 +340,32 @@ static void run_mixed(struct stream *s, struct host_block *block, const struct q
 
 static void run_started(const struct host_block *block, uint32_t started, unsigned vcpu)
 {
-    for (uint32_t p = 0; p < block->n_points && block->point[p].insn < started; p++) {
-        run_ops(block->op + block->point[p].begin, block->op + block->point[p].mem, vcpu);
+    const struct host_point *last = points_end(block, started);
+
+    for (const struct host_point *p = block->point; p < last; p++) {
+        run_point(block, p, vcpu);
     }
+    host.current = NULL;
 }
 
 static inline void run_block(struct stream *s, struct host_block *block,
                              const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
-    const struct host_op *op = block->op;
     bool has_mem = block->mem != NULL;
 
     s->last.block = block;
     s->last.epoch = host.epoch;
-    if (!has_mem && b->n_foreign == 0 && b->started[i] >= block->n_insns) {
-        run_ops(op, op + block->n_ops, item->vcpu);
-        return;
-    }
     if (block->n_block_ops > 0) {
-        run_ops(op, op + block->n_block_ops, item->vcpu);
+        run_ops(block->op, block->op + block->n_block_ops, item->vcpu);
     }
     if (b->n_foreign > 0 || (has_mem && !block->only_mem)) {
         run_mixed(s, block, item, i);
     } else if (has_mem) {
-        run_only_accesses(block, item, i);
+        /* nobody has registered for instructions: what the accesses are between does not matter */
+        run_accesses_before(block, b, row_begin(item, i), row_end(item, i), UINT32_MAX,
+                            item->vcpu);
+        host.current = NULL;
     } else {
         run_started(block, b->started[i], item->vcpu);
     }
@@ -318,16 +415,18 @@ void host_run_rows(const struct qtrace_item *item)
     struct stream *s = stream_state(item->stream);
 
     run_leftovers(s, item);
-    for (uint32_t i = item->block_begin; i < item->block_end; i++) {
+    for (uint32_t i = item->block_begin; i < item->block_end;) {
         if (G_UNLIKELY(host.changes_pending)) {
             host_apply_changes(item->stream);
         }
         struct host_block *block = block_of(b->block[i]);
 
-        if (G_LIKELY(block != NULL)) {
-            run_block(s, block, item, i);
+        if (G_UNLIKELY(block == NULL)) {
+            run_unknown(s, item, i++);
+        } else if (block->calls != 0 && b->n_foreign == 0) {
+            i = run_uniform(s, item, i, block->calls);
         } else {
-            run_unknown(s, item, i);
+            run_block(s, block, item, i++);
         }
     }
 }

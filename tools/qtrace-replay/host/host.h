@@ -100,14 +100,24 @@ struct host_op {
     uint64_t imm;
 };
 
-/* An instruction that has operations: op[begin .. mem) on execution, op[mem .. end) on access. */
+/* What most places have: one callback without a condition, for whatever access. func = NULL:
+ * this place has more, or something else, see its operations. */
+struct host_call {
+    void *func;
+    void *userdata;
+    struct host_plugin *plugin;
+};
+
+/* An instruction that has operations: those from op[begin] to the begin of the next point, on
+ * execution first. Two of them fill a cache line. */
 struct host_point {
-    uint32_t insn;
-    uint32_t begin, mem, end;
+    struct host_call only; /* on execution */
+    uint32_t insn, begin;
 };
 
 /* The operations on the accesses of an instruction. */
 struct host_mem {
+    struct host_call only;
     const struct host_op *begin, *end;
 };
 
@@ -120,8 +130,9 @@ struct host_block {
     struct host_op *op; /* in order of execution */
     struct host_mem *mem; /* by instruction; NULL = there are none */
     bool only_mem; /* no instruction has operations on execution */
+    uint16_t calls; /* each access calls host.call[calls], and there is nothing else; 0 = no */
     uint32_t n_points;
-    struct host_point *point; /* ascending insn */
+    struct host_point *point; /* ascending insn; the last of n_points is followed by their end */
     const struct qtrace_translation *tr;
     GArray *ops;     /* struct host_op in order of registration; NULL = none */
 };
@@ -162,6 +173,7 @@ struct host {
     unsigned registrations;
 
     GPtrArray *block; /* struct host_block by translation id, NULL = not announced */
+    GArray *call;     /* struct host_call, all that blocks' calls refer to; the first is none */
     unsigned epoch;   /* grows when a plugin wants to see old blocks again */
     struct qemu_plugin_tb tb; /* the one handle, as QEMU has one per thread */
 
@@ -212,6 +224,18 @@ void host_dispatch(const struct qtrace_event *event, unsigned vcpu);
 /* translate.c: tell the plugins of a block; compile what they registered. */
 struct host_block *host_announce(uint32_t id);
 void host_add_op(struct host_block *block, const struct host_op *op);
+
+/* Where the operations on the execution of an instruction end. */
+static inline const struct host_op *host_exec_end(const struct host_block *block,
+                                                  const struct host_point *p)
+{
+    const struct host_op *op = block->op + p->begin, *end = block->op + p[1].begin;
+
+    while (op < end && op->rw == 0) {
+        op++;
+    }
+    return op;
+}
 
 /* The element of a stream. The array begins as NULL; elements begin as zeros. */
 static inline void *host_by_stream(GArray **array, guint element_size, uint32_t stream)

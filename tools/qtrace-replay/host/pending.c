@@ -163,14 +163,15 @@ static void add_times(const struct host_op *op, unsigned vcpu, uint64_t n)
 static void add_point(const struct host_block *block, const struct host_point *at, unsigned vcpu,
                       uint64_t started, const struct qtrace_insn_count *accesses)
 {
-    const struct host_op *op = block->op;
+    const struct host_op *op = block->op + at->begin, *end = block->op + at[1].begin;
 
-    for (uint32_t i = at->begin; i < at->mem; i++) {
-        add_times(&op[i], vcpu, started);
-    }
-    for (uint32_t i = at->mem; accesses != NULL && i < at->end; i++) {
-        add_times(&op[i], vcpu, (op[i].rw & QEMU_PLUGIN_MEM_R ? accesses->loads : 0) +
-                                    (op[i].rw & QEMU_PLUGIN_MEM_W ? accesses->stores : 0));
+    for (; op < end; op++) {
+        if (op->rw == 0) {
+            add_times(op, vcpu, started);
+        } else if (accesses != NULL) {
+            add_times(op, vcpu, (op->rw & QEMU_PLUGIN_MEM_R ? accesses->loads : 0) +
+                                    (op->rw & QEMU_PLUGIN_MEM_W ? accesses->stores : 0));
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define MAX_CALLS 16
+
 static bool is_late(const struct host_op *op)
 {
     return op->kind != HOST_OP_CALL && op->kind != HOST_OP_CALL_IF && op->plugin->version <= 1;
@@ -95,12 +97,20 @@ static void sort_ops(struct host_block *block)
     g_free(index);
 }
 
-/* Make the points. Does any have operations on accesses? */
-static bool find_points(struct host_block *block)
+static struct host_call only_call(const struct host_op *op, const struct host_op *end)
+{
+    if (end - op != 1 || op->kind != HOST_OP_CALL ||
+        (op->rw != 0 && op->rw != QEMU_PLUGIN_MEM_RW)) {
+        return (struct host_call){ .func = NULL };
+    }
+    return (struct host_call){ op->func, op->userdata, op->plugin };
+}
+
+static void find_points(struct host_block *block)
 {
     GArray *points = g_array_new(FALSE, FALSE, sizeof(struct host_point));
-    uint32_t n = block->ops->len, i = 0;
-    bool has_mem = false;
+    uint32_t n = block->n_ops, i = 0;
+    struct host_point end = { .insn = UINT32_MAX, .begin = n };
 
     while (i < n && block->op[i].insn < 0) {
         i++;
@@ -110,30 +120,61 @@ static bool find_points(struct host_block *block)
         int32_t insn = block->op[i].insn;
         struct host_point p = { .insn = (uint32_t)insn, .begin = i };
 
-        for (; i < n && block->op[i].insn == insn && block->op[i].rw == 0; i++) {
+        while (i < n && block->op[i].insn == insn) {
+            i++;
         }
-        p.mem = i;
-        for (; i < n && block->op[i].insn == insn; i++) {
-        }
-        p.end = i;
-        has_mem |= p.mem < p.end;
-        block->only_mem &= p.begin == p.mem;
         g_array_append_val(points, p);
     }
     block->n_points = points->len;
+    g_array_append_val(points, end);
     block->point = (struct host_point *)(void *)g_array_free(points, FALSE);
-    return has_mem;
 }
 
-static void list_mem(struct host_block *block)
+/* What a point has on execution, and what on accesses. */
+static void split_point(struct host_block *block, struct host_point *p)
 {
-    block->mem = g_new0(struct host_mem, block->n_insns);
-    for (uint32_t i = 0; i < block->n_points; i++) {
-        const struct host_point *p = &block->point[i];
-        if (p->insn < block->n_insns) {
-            block->mem[p->insn] = (struct host_mem){ &block->op[p->mem], &block->op[p->end] };
+    const struct host_op *begin = &block->op[p->begin], *end = &block->op[p[1].begin];
+    const struct host_op *mem = host_exec_end(block, p);
+
+    p->only = only_call(begin, mem);
+    block->only_mem &= begin == mem;
+    if (mem < end && p->insn < block->n_insns) {
+        if (block->mem == NULL) {
+            block->mem = g_new0(struct host_mem, block->n_insns);
+        }
+        block->mem[p->insn] = (struct host_mem){ only_call(mem, end), mem, end };
+    }
+}
+
+/* Does each instruction have the one callback for its accesses, and is that all? */
+static bool is_uniform(const struct host_block *block)
+{
+    const struct host_call *call = block->mem == NULL ? NULL : &block->mem[0].only;
+
+    if (call == NULL || call->func == NULL || block->n_block_ops > 0 || !block->only_mem) {
+        return false;
+    }
+    for (uint32_t i = 1; i < block->n_insns; i++) {
+        if (memcmp(&block->mem[i].only, call, sizeof(*call)) != 0) {
+            return false;
         }
     }
+    return true;
+}
+
+/* The number of a call. Plugins that have one for each block get none for most. */
+static uint16_t number_of(const struct host_call *call)
+{
+    for (guint i = 0; i < host.call->len; i++) {
+        if (memcmp(&g_array_index(host.call, struct host_call, i), call, sizeof(*call)) == 0) {
+            return (uint16_t)i;
+        }
+    }
+    if (host.call->len == MAX_CALLS) {
+        return 0;
+    }
+    g_array_append_val(host.call, *call);
+    return (uint16_t)(host.call->len - 1);
 }
 
 static void compile(struct host_block *block)
@@ -142,12 +183,15 @@ static void compile(struct host_block *block)
     g_clear_pointer(&block->point, g_free);
     g_clear_pointer(&block->mem, g_free);
     block->n_ops = block->n_block_ops = block->n_points = 0;
+    block->calls = 0;
     block->only_mem = true;
     if (block->ops != NULL) {
         sort_ops(block);
-        if (find_points(block)) {
-            list_mem(block);
+        find_points(block);
+        for (uint32_t i = 0; i < block->n_points; i++) {
+            split_point(block, &block->point[i]);
         }
+        block->calls = is_uniform(block) ? number_of(&block->mem[0].only) : 0;
     }
 }
 
