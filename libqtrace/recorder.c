@@ -314,6 +314,7 @@ void qt_push_value(struct qt_producer *p, uint64_t word, const uint64_t *value)
     unsigned n = qt_word_value_words(qt_word_access_flags(word));
     reserve(p, n);
     uint64_t *next = p->next;
+    qt_fetch_ahead(next);
     *next++ = word;
     *next++ = value[0];
     if (n > 1) {
@@ -607,6 +608,7 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
         const uint64_t *words = chunk_words(p, tail, &skip);
         qt_ring_touch(&p->ring);
         add_words(r, p, words, QT_CHUNK_WORDS - skip);
+        qt_ring_forget(&p->ring, words - skip);
         /* in one order with the flag of who waits: one of both sees the other's */
         atomic_store(&p->ring.tail, tail + 1);
         if (atomic_load(&p->waiting) && qt_ring_is_low(&p->ring)) {

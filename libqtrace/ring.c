@@ -3,6 +3,36 @@
 
 #include <sys/mman.h>
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <immintrin.h>
+
+#define LINE_WORDS 8
+
+static bool can_flush(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_CLFLUSHOPT;
+}
+
+static __attribute__((target("clflushopt"))) void flush(const uint64_t *chunk)
+{
+    for (size_t i = 0; i < QT_CHUNK_WORDS; i += LINE_WORDS) {
+        _mm_clflushopt((void *)(chunk + i));
+    }
+}
+#else
+static bool can_flush(void)
+{
+    return false;
+}
+
+static void flush(const uint64_t *chunk)
+{
+    (void)chunk;
+}
+#endif
+
 bool qt_ring_init(struct qt_ring *ring, size_t bytes)
 {
     uint32_t n = bytes / QT_CHUNK_BYTES;
@@ -22,6 +52,7 @@ bool qt_ring_init(struct qt_ring *ring, size_t bytes)
     ring->chunks = (uint64_t *)start;
     ring->n_chunks = n;
     ring->touched = 0;
+    ring->flushes = can_flush();
     atomic_init(&ring->head, 0);
     atomic_init(&ring->tail, 0);
     return true;
@@ -44,6 +75,13 @@ void qt_ring_touch(struct qt_ring *ring)
         } else {
             ring->touched += n;
         }
+    }
+}
+
+void qt_ring_forget(const struct qt_ring *ring, const uint64_t *chunk)
+{
+    if (ring->flushes) {
+        flush(chunk);
     }
 }
 

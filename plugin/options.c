@@ -112,7 +112,7 @@ static const struct option {
     {"mem", "on|off", "record memory accesses (on)", parse_mem},
     {"values", "on|off", "record what is loaded and stored (off)", parse_values},
     {"disas", "on|off", "record disassembly (on)", parse_disas},
-    {"ring", "SIZE", "memory between a vCPU and the encoder (64M)", parse_ring},
+    {"ring", "SIZE", "memory between a vCPU and the encoder (8M)", parse_ring},
     {"rings", "SIZE", "the same for all vCPUs together (256M)", parse_rings},
     {"level", "0..12", "compression: none, LZ4 fast, LZ4 HC (1)", parse_level},
     {"loss", "block|drop", "when a ring is full: wait, or count a loss (block)", parse_loss},
@@ -144,7 +144,7 @@ static const struct option *find_option(const char *argument, const char **value
 bool qt_options_parse(struct qt_options *options, int argc, char **argv)
 {
     *options = (struct qt_options){
-        .mem = true, .disas = true, .level = 1, .ring = 64 << 20, .rings = 256 << 20};
+        .mem = true, .disas = true, .level = 1, .ring = 8 << 20, .rings = 256 << 20};
     for (int i = 0; i < argc; i++) {
         const char *argument = g_str_has_prefix(argv[i], "arg=") ? argv[i] + 4 : argv[i];
         const char *value;
