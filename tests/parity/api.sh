@@ -108,6 +108,11 @@ for version in 1 2 3 4; do
         run_both "$(qemu_of $version x86_64)" "$tmp/api$version.so,reset=$where" \
             "$GUESTS/x86_64/syscalls"
         same "reset in $where, version $version" 4
+        if [[ $where == @(insn|mem|syscall|ret) ]]; then
+            run_both "$(qemu_of $version x86_64)" "$tmp/api$version.so,grow=$where" \
+                "$GUESTS/x86_64/mix" 1
+            same "reset in $where, more is registered then, version $version" 6
+        fi
         if [[ $where != install ]]; then
             run_both "$(qemu_of $version x86_64)" "$tmp/api$version.so,uninstall=$where" \
                 "${faults[@]}"
@@ -127,16 +132,16 @@ for where in trans block insn mem access syscall ret; do
     fi
 done
 
-# Nor has it an end of rows there. Alone, the rows of many blocks are taken together; next to a
-# plugin that wants to know of blocks, they are not.
-for how in reset uninstall; do
-    "$qtrace_replay" -o "$tmp/alone" -a "$tmp/api4.so,tag=a:,$how=access" "$tmp/run.qtr"
-    "$qtrace_replay" -a "$tmp/api4.so,tag=a:,$how=access" -a "$tmp/trans4.so,tag=b:" \
+# Nor has it an end of rows there. Alone, the rows of many blocks are taken together, or no more of
+# them is read than the plugin needs before it is reset; next to one that wants everything it is not so.
+for how in reset=access uninstall=access grow=insn grow=mem; do
+    "$qtrace_replay" -o "$tmp/alone" -a "$tmp/api4.so,tag=a:,$how" "$tmp/run.qtr"
+    "$qtrace_replay" -a "$tmp/api4.so,tag=a:,$how" -a "$tmp/api4.so,tag=b:,reset=never" \
         "$tmp/run.qtr" | grep '^a:' >"$tmp/together"
     if (($(grep -c accesses "$tmp/alone") >= 2)) && cmp -s "$tmp/alone" "$tmp/together"; then
-        ok "$how in access, alone and not"
+        ok "$how, alone and not"
     else
-        not_ok "$how in access, alone and not" "$(diff "$tmp/alone" "$tmp/together" | head -n 4)"
+        not_ok "$how, alone and not" "$(diff "$tmp/alone" "$tmp/together" | head -n 4)"
     fi
 done
 

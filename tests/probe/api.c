@@ -11,6 +11,8 @@
  *   reset=WHERE      be reset there, and uninstalled the second time: trans, block, insn, mem,
  *                    syscall, ret, install, access (nothing but accesses is registered)
  *   uninstall=WHERE  be uninstalled there
+ *   grow=WHERE       be reset there (insn, mem, syscall, ret); before, nothing is registered that
+ *                    needs more than WHERE does, but additions
  *   log              a line for each block, instruction and access
  *   leave            end QEMU with status 9 in the five hundredth block
  *   crash            abort there
@@ -370,9 +372,55 @@ static void install_boards(qemu_plugin_id_t id)
 
 static struct {
     const char *where; /* NULL: it was done */
-    bool uninstall, again, only_accesses;
+    bool uninstall, again, only_accesses, grow;
     uint64_t trans, blocks, insns, accesses, calls, returns;
 } change;
+
+/* Additions: blocks, accesses. */
+#if QEMU_PLUGIN_API_VERSION < 2
+static uint64_t added[2];
+
+static void add_to(struct qemu_plugin_tb *tb, struct qemu_plugin_insn *insn)
+{
+    if (insn == NULL) {
+        qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &added[0], 1);
+    } else {
+        qemu_plugin_register_vcpu_mem_inline(insn, QEMU_PLUGIN_MEM_RW,
+                                             QEMU_PLUGIN_INLINE_ADD_U64, &added[1], 1);
+    }
+}
+
+static uint64_t sum_of(int i)
+{
+    return added[i];
+}
+#else
+static struct qemu_plugin_scoreboard *sums;
+
+static qemu_plugin_u64 sum_entry(int i)
+{
+    if (sums == NULL) {
+        sums = qemu_plugin_scoreboard_new(2 * sizeof(uint64_t));
+    }
+    return (qemu_plugin_u64){ sums, i * sizeof(uint64_t) };
+}
+
+static void add_to(struct qemu_plugin_tb *tb, struct qemu_plugin_insn *insn)
+{
+    if (insn == NULL) {
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                          sum_entry(0), 1);
+    } else {
+        qemu_plugin_register_vcpu_mem_inline_per_vcpu(
+            insn, QEMU_PLUGIN_MEM_RW, QEMU_PLUGIN_INLINE_ADD_U64, sum_entry(1), 1);
+    }
+}
+
+static uint64_t sum_of(int i)
+{
+    return qemu_plugin_u64_sum(sum_entry(i));
+}
+#endif
 
 static void install_change(qemu_plugin_id_t id);
 
@@ -391,6 +439,9 @@ static void after_uninstall(qemu_plugin_id_t id)
 static void after_reset(qemu_plugin_id_t id)
 {
     say_change("reset");
+    if (change.grow) {
+        say("added: %" PRIu64 " %" PRIu64, sum_of(0), sum_of(1));
+    }
     if (!change.again) {
         change.again = change.uninstall = true;
         install_change(id);
@@ -401,7 +452,8 @@ static void after_reset(qemu_plugin_id_t id)
  * more accesses, and long after the beginning their blocks are known. */
 static void come_by(const char *place, uint64_t *count)
 {
-    uint64_t often = change.only_accesses ? 7001 : 100;
+    bool late = change.only_accesses || (change.grow && count == &change.insns);
+    uint64_t often = late ? 7001 : 100;
 
     if (++*count % often != 0 || change.where == NULL || strcmp(change.where, place) != 0) {
         return;
@@ -423,7 +475,7 @@ static void change_on_block(unsigned int vcpu, void *userdata)
 
 static void change_on_insn(unsigned int vcpu, void *userdata)
 {
-    come_by("insn", &change.insns);
+    come_by(change.grow && !change.again ? change.where : "insn", &change.insns);
 }
 
 static void change_on_mem(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
@@ -441,9 +493,29 @@ static void change_on_accesses(struct qemu_plugin_tb *tb)
     }
 }
 
+static void grow_on_trans(struct qemu_plugin_tb *tb)
+{
+    add_to(tb, NULL);
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+
+        if (change.where[0] == 'i' || change.where[0] == 'm') {
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, change_on_insn, QEMU_PLUGIN_CB_NO_REGS,
+                                                   NULL);
+        }
+        if (change.where[0] == 'm') {
+            add_to(tb, insn);
+        }
+    }
+}
+
 static void change_on_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     come_by("trans", &change.trans);
+    if (change.grow && !change.again) {
+        grow_on_trans(tb);
+        return;
+    }
     if (change.only_accesses) {
         change_on_accesses(tb);
         return;
@@ -577,9 +649,11 @@ static bool install_what(qemu_plugin_id_t id, const qemu_info_t *info, const cha
     } else if (strcmp(what, "boards=on") == 0) {
         install_boards(id);
 #endif
-    } else if (g_str_has_prefix(what, "reset=") || g_str_has_prefix(what, "uninstall=")) {
+    } else if (g_str_has_prefix(what, "reset=") || g_str_has_prefix(what, "uninstall=") ||
+               g_str_has_prefix(what, "grow=")) {
         change.where = strchr(what, '=') + 1;
         change.uninstall = what[0] == 'u';
+        change.grow = what[0] == 'g';
         change.only_accesses = strcmp(change.where, "access") == 0;
         install_change(id);
         if (strcmp(change.where, "install") == 0) {

@@ -26,7 +26,7 @@ static struct delivered *delivered_of(uint32_t stream)
     return host_by_stream(&streams, sizeof(struct delivered), stream);
 }
 
-static unsigned selection(void)
+unsigned host_selection(void)
 {
     unsigned select = QTRACE_SELECT_EVENTS | QTRACE_SELECT_CHECK;
 
@@ -66,9 +66,17 @@ static bool is_new(struct qtrace_item *item)
     if (b->first_access + item->access_begin < d->access) {
         item->access_begin = (uint32_t)MIN(item->access_end, d->access - b->first_access);
     }
+    return item->block_begin < item->block_end || item->access_begin < item->access_end;
+}
+
+/* The rows of an item have been delivered. */
+static void note_rows(const struct qtrace_item *item)
+{
+    struct delivered *d = delivered_of(item->stream);
+    const struct qtrace_batch *b = item->batch;
+
     d->block = MAX(d->block, b->first_block + item->block_end);
     d->access = MAX(d->access, b->first_access + item->access_end);
-    return item->block_begin < item->block_end || item->access_begin < item->access_end;
 }
 
 static int begin_again(struct qtrace_merge **merge, struct qtrace_error *err)
@@ -79,7 +87,7 @@ static int begin_again(struct qtrace_merge **merge, struct qtrace_error *err)
         host_pending_left(i, &d->block, &d->access);
     }
     qtrace_merge_close(merge);
-    host.select = selection();
+    host.select = host_selection();
     qtrace_reader_select(host.reader, host.select);
     int code = qtrace_merge_open(merge, host.reader, err);
     if (code == QTRACE_OK && host_needs_rows()) {
@@ -104,10 +112,13 @@ int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_e
             continue;
         }
         host_item(&item);
+        if (item.kind == QTRACE_ITEM_RUN) {
+            note_rows(&item);
+        }
         if (progress != NULL) {
             progress(&item);
         }
-        if (host.select != selection()) {
+        if (host.select != host_selection()) {
             host_count_pending(false);
             code = begin_again(&merge, err);
         }

@@ -300,6 +300,7 @@ static uint32_t run_uniform(struct stream *s, const struct qtrace_item *item, ui
     const struct host_call call = g_array_index(host.call, struct host_call, calls);
     const struct qtrace_batch *b = item->batch;
     uint32_t last = i + count_uniform(item, i, calls) - 1, end = row_end(item, last);
+    unsigned asked = host.changes_asked;
 
     host.access = b;
     host.current = call.plugin;
@@ -307,7 +308,7 @@ static uint32_t run_uniform(struct stream *s, const struct qtrace_item *item, ui
         host.access_row = row;
         ((qemu_plugin_vcpu_mem_cb_t)call.func)(item->vcpu, b->flags[row], b->vaddr[row],
                                                call.userdata);
-        if (G_UNLIKELY(host.changes_pending)) { /* they come behind the block that runs */
+        if (G_UNLIKELY(host.changes_asked != asked)) { /* they come behind the block that runs */
             while (last > i && b->access_end[last - 1] > row) {
                 last--;
             }
@@ -375,11 +376,10 @@ static inline void run_block(struct stream *s, struct host_block *block,
 static void run_unknown(struct stream *s, const struct qtrace_item *item, uint32_t i)
 {
     const struct qtrace_batch *b = item->batch;
-    uint32_t row = i > 0 ? b->access_end[i - 1] : b->access_begin;
-    uint32_t end = MIN(b->access_end[i], item->access_end);
+    uint32_t end = row_end(item, i);
 
     s->last.block = NULL;
-    for (row = MAX(row, item->access_begin); b->n_foreign > 0 && row < end; row++) {
+    for (uint32_t row = row_begin(item, i); b->n_foreign > 0 && row < end; row++) {
         if (b->flags[row] & QTRACE_ACCESS_FOREIGN) {
             run_one_access(NULL, b, row, item->vcpu);
         }
@@ -409,15 +409,27 @@ static void run_leftovers(struct stream *s, const struct qtrace_item *item)
     }
 }
 
-void host_run_rows(const struct qtrace_item *item)
+/* Changes that were asked for take place between two rows. Do the others need more now than was
+ * read of them? */
+static bool change_needs_more(uint32_t stream)
+{
+    if (host.counting) {
+        return false; /* these rows happened before */
+    }
+    host_apply_changes(stream);
+    return host.select != host_selection();
+}
+
+uint32_t host_run_rows(const struct qtrace_item *item)
 {
     const struct qtrace_batch *b = item->batch;
     struct stream *s = stream_state(item->stream);
+    uint32_t i = item->block_begin;
 
     run_leftovers(s, item);
-    for (uint32_t i = item->block_begin; i < item->block_end;) {
-        if (G_UNLIKELY(host.changes_pending)) {
-            host_apply_changes(item->stream);
+    while (i < item->block_end) {
+        if (G_UNLIKELY(host.changes_pending) && change_needs_more(item->stream)) {
+            break;
         }
         struct host_block *block = block_of(b->block[i]);
 
@@ -428,6 +440,17 @@ void host_run_rows(const struct qtrace_item *item)
         } else {
             run_block(s, block, item, i++);
         }
+    }
+    return i;
+}
+
+static void run_item(struct qtrace_item *item)
+{
+    uint32_t next = host_run_rows(item);
+
+    if (next < item->block_end) {
+        item->access_end = row_begin(item, next);
+        item->block_end = next;
     }
 }
 
@@ -494,14 +517,14 @@ static void run_event(const struct qtrace_item *item)
     host_dispatch(item->event, item->vcpu);
 }
 
-void host_item(const struct qtrace_item *item)
+void host_item(struct qtrace_item *item)
 {
     host.stream = item->stream;
     switch (item->kind) {
     case QTRACE_ITEM_RUN:
         begin_stream(item);
         if (host_needs_rows()) {
-            host_run_rows(item);
+            run_item(item);
         } else {
             host_pending_rows(item);
         }

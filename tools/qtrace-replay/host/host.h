@@ -130,6 +130,7 @@ struct host_block {
     struct host_op *op; /* in order of execution */
     struct host_mem *mem; /* by instruction; NULL = there are none */
     bool only_mem; /* no instruction has operations on execution */
+    uint8_t needs; /* HOST_NEEDS_*, of its operations */
     uint16_t calls; /* each access calls host.call[calls], and there is nothing else; 0 = no */
     uint32_t n_points;
     struct host_point *point; /* ascending insn; the last of n_points is followed by their end */
@@ -170,6 +171,8 @@ struct host {
     struct host_plugin *current; /* whose code is running */
     uint32_t stream;             /* of the item that is being executed */
     bool changes_pending;        /* some plugin wants reset or uninstall */
+    unsigned changes_asked;      /* how often one did */
+    bool counting;               /* rows that happened before any of that are being counted */
     unsigned registrations;
 
     GPtrArray *block; /* struct host_block by translation id, NULL = not announced */
@@ -252,9 +255,13 @@ static inline void *host_by_stream(GArray **array, guint element_size, uint32_t 
 /* drive.c: the whole trace. Calls progress, if it is not NULL, for what is done. 0 or an error. */
 int host_drive(void (*progress)(const struct qtrace_item *item), struct qtrace_error *err);
 
-/* execute.c: what the items of a merge mean, in order. */
-void host_item(const struct qtrace_item *item);
-void host_run_rows(const struct qtrace_item *item);
+unsigned host_selection(void); /* QTRACE_SELECT_* of what is needed now */
+
+/* execute.c: what the items of a merge mean, in order. What a plugin that started again within
+ * the item needs, but was not read, is taken off its end. */
+void host_item(struct qtrace_item *item);
+/* Returns the first row that is left: that of which more is needed than was read, or the end. */
+uint32_t host_run_rows(const struct qtrace_item *item);
 void host_close_before(const struct qtrace_item *event, const struct qtrace_batch *batch);
 void host_stream_skip(uint32_t stream, unsigned vcpu);
 bool host_stream_knows_last(uint32_t stream);

@@ -36,6 +36,7 @@ static void request(qemu_plugin_id_t id, void *cb, void *userdata, bool reset)
     plugin->after.userdata = userdata;
     plugin->asked_by = host.stream;
     host.changes_pending = true;
+    host.changes_asked++;
     host_catch_up();
     host.needs |= HOST_NEEDS_ALL; /* blocks are announced again when they run */
     if (plugin->installing) {

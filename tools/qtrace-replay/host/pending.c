@@ -112,11 +112,18 @@ static void resume(const struct pending *p, size_t frame)
     }
 }
 
-/* With several streams, a block can be met before the translation that another one brings. */
-static uint32_t known_rows(const struct qtrace_batch *b, uint32_t begin, uint32_t end)
+/* With several streams, a block can be met before the translation that another one brings, and
+ * then have operations that are more than additions. Its rows are read again. */
+static bool is_countable(uint32_t id)
 {
-    while (begin < end && b->block[begin] < host.block->len &&
-           host.block->pdata[b->block[begin]] != NULL) {
+    const struct host_block *block = id < host.block->len ? host.block->pdata[id] : NULL;
+
+    return block != NULL && block->epoch == host.epoch && (block->needs & HOST_NEEDS_ORDER) == 0;
+}
+
+static uint32_t countable_rows(const struct qtrace_batch *b, uint32_t begin, uint32_t end)
+{
+    while (begin < end && is_countable(b->block[begin])) {
         begin++;
     }
     return begin;
@@ -131,7 +138,7 @@ static void count_rows(struct pending *p, uint32_t block_end, uint32_t access_en
         return;
     }
     const struct qtrace_batch *b = p->batch;
-    uint32_t known = known_rows(b, p->block, block_end);
+    uint32_t known = countable_rows(b, p->block, block_end);
     struct qtrace_item item = {
         .kind = QTRACE_ITEM_RUN, .batch = b, .stream = p->stream, .vcpu = p->vcpu,
         .frame = p->batch_frame, .block_begin = p->block, .block_end = known,
@@ -199,8 +206,7 @@ static void add_block(const struct qtrace_block_count *count, unsigned vcpu)
 static bool can_add(struct qtrace_counts *counts)
 {
     for (size_t i = 0; i < qtrace_counts_n_blocks(counts); i++) {
-        uint32_t id = qtrace_counts_block(counts, i)->block;
-        if (id >= host.block->len || host.block->pdata[id] == NULL) {
+        if (!is_countable(qtrace_counts_block(counts, i)->block)) {
             return false;
         }
     }
@@ -285,6 +291,7 @@ static void catch_up(struct pending *p, bool at_end)
 
 void host_count_pending(bool at_end)
 {
+    host.counting = true;
     for (guint i = 0; streams != NULL && i < streams->len; i++) {
         struct pending *p = &g_array_index(streams, struct pending, i);
 
@@ -296,6 +303,7 @@ void host_count_pending(bool at_end)
             qtrace_batch_free(&p->batch);
         }
     }
+    host.counting = false;
 }
 
 void host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access)

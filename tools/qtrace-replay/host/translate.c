@@ -184,9 +184,13 @@ static void compile(struct host_block *block)
     g_clear_pointer(&block->mem, g_free);
     block->n_ops = block->n_block_ops = block->n_points = 0;
     block->calls = 0;
+    block->needs = 0;
     block->only_mem = true;
     if (block->ops != NULL) {
         sort_ops(block);
+        for (uint32_t i = 0; i < block->n_ops; i++) {
+            block->needs |= (uint8_t)needs_of(&block->op[i]);
+        }
         find_points(block);
         for (uint32_t i = 0; i < block->n_points; i++) {
             split_point(block, &block->point[i]);
@@ -273,11 +277,11 @@ struct host_block *host_announce(uint32_t id)
         block = g_new0(struct host_block, 1);
         block->tr = tr;
         block->n_insns = tr->n_insns;
-        host.block->pdata[id] = block;
         fill_handle(block);
         announce_first();
     }
-    block->epoch = host.epoch;
     compile(block);
+    block->epoch = host.epoch;
+    host.block->pdata[id] = block; /* not before: its callback may have others counted */
     return block;
 }
