@@ -147,6 +147,21 @@ done
 
 mv "$tmp/run.qtr" "$tmp/others.qtr"
 
+# Rows of a block that another stream translates later: 220 blocks, 110 of them of that one.
+"$QTRACE_BUILD/tests/late" "$tmp/late.qtr" || not_ok "a late translation" "no trace"
+for what in add sum call; do
+    for version in 1 4; do
+        status_of "$qtrace_replay" -a "$tmp/api$version.so,late=$what" "$tmp/late.qtr"
+        wanted="220 blocks, $([[ $what == call ]] && echo 110 || echo 0) accesses"
+        if ((status == 0)) && [[ $(tail -n 1 "$tmp/stdout") == "$wanted" ]]; then
+            ok "a late translation, late=$what, version $version"
+        else
+            not_ok "a late translation, late=$what, version $version" \
+                "status $status: $(tail -n 1 "$tmp/stdout")"
+        fi
+    done
+done
+
 # ---- several at once ----
 
 run_both "$(qemu_of 4 x86_64)" "$tmp/trans2.so,tag=a: $tmp/trans3.so,tag=b: $tmp/trans4.so,tag=c:

@@ -13,6 +13,8 @@
  *   uninstall=WHERE  be uninstalled there
  *   grow=WHERE       be reset there (insn, mem, syscall, ret); before, nothing is registered that
  *                    needs more than WHERE does, but additions
+ *   late=WHAT        additions, and for the block at 0x2000: call (callbacks on its accesses),
+ *                    sum (asks how many blocks there were) or add (nothing more)
  *   log              a line for each block, instruction and access
  *   leave            end QEMU with status 9 in the five hundredth block
  *   crash            abort there
@@ -563,6 +565,36 @@ static void install_change(qemu_plugin_id_t id)
     qemu_plugin_register_atexit_cb(id, change_at_end, NULL);
 }
 
+/* ---- late ---- */
+
+static const char *late;
+static uint64_t late_accesses;
+
+static void late_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                        void *userdata)
+{
+    late_accesses++;
+}
+
+static void late_on_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    add_to(tb, NULL);
+    if (qemu_plugin_tb_vaddr(tb) != 0x2000) {
+        return;
+    }
+    if (late[0] == 's') {
+        say("so far: %s", sum_of(0) >= 10 ? "some" : "few");
+    } else if (late[0] == 'c') {
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, 0), late_access,
+                                         QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+    }
+}
+
+static void late_end(qemu_plugin_id_t id, void *userdata)
+{
+    say("%" PRIu64 " blocks, %" PRIu64 " accesses", sum_of(0), late_accesses);
+}
+
 /* ---- log ---- */
 
 static void log_block(unsigned int vcpu, void *address)
@@ -640,6 +672,10 @@ static bool install_what(qemu_plugin_id_t id, const qemu_info_t *info, const cha
     } else if (strcmp(what, "log=on") == 0) {
         qemu_plugin_register_vcpu_tb_trans_cb(id, log_trans);
         qemu_plugin_register_atexit_cb(id, log_end, NULL);
+    } else if (g_str_has_prefix(what, "late=")) {
+        late = strchr(what, '=') + 1;
+        qemu_plugin_register_vcpu_tb_trans_cb(id, late_on_trans);
+        qemu_plugin_register_atexit_cb(id, late_end, NULL);
     } else if (strcmp(what, "leave=on") == 0 || strcmp(what, "crash=on") == 0) {
         crash = what[0] == 'c';
         qemu_plugin_register_vcpu_tb_trans_cb(id, leave_on_trans);
