@@ -143,7 +143,7 @@ static int put_form(struct qt_definitions *d, const struct qtrace_insn *insn)
         .size = (uint8_t)insn->size,
         .extra = (uint8_t)(insn->data_size - insn->size),
     };
-    d->used[QT_DEF_DATA] = d->used[QT_DEF_DISAS] = true;
+    d->used[QT_DEF_SIZE] = d->used[QT_DEF_DATA] = d->used[QT_DEF_DISAS] = true;
     if (put(d, QT_DEF_FORM, 0) < 0 || put(d, QT_DEF_SIZE, slot->size) < 0 ||
         put(d, QT_DEF_EXTRA, slot->extra) < 0 ||
         qt_buf_append(&d->column[QT_DEF_DATA], insn->data, insn->data_size) < 0 ||
@@ -183,7 +183,7 @@ bool qt_definitions_accept(const struct qtrace_translation *t)
         return false;
     }
     for (i = 0; i < t->n_insns; i++) {
-        if (insn[i].size == 0 || insn[i].data_size < insn[i].size ||
+        if (insn[i].data_size < insn[i].size ||
             insn[i].data_size > QTRACE_MAX_INSN_BYTES) {
             return false;
         }

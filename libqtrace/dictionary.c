@@ -253,7 +253,7 @@ static bool place_forms(struct loader *l)
 
         *f = (struct form){(uint32_t)data, (uint32_t)disas, size->p[i], 0};
         f->extra = l->present[QT_DEF_EXTRA] ? extra->p[i] : 0;
-        if (f->size == 0 || f->size > QTRACE_MAX_INSN_BYTES ||
+        if (f->size > QTRACE_MAX_INSN_BYTES ||
             f->extra > QTRACE_MAX_INSN_BYTES - f->size ||
             (size_t)f->size + f->extra > n_data - data || disas >= n_disas) {
             return false;

@@ -23,14 +23,27 @@ struct texts {
     const char *symbol;
 };
 
+/* Linux keeps this page for old programs that call the kernel there. QEMU has no bytes of it: 7.2
+ * says that the instruction is empty, and 10.0 crashes when it is asked for them. */
+#define VSYSCALL_PAGE 0xffffffffff600000u
+
+static bool has_bytes(const struct qemu_plugin_insn *insn)
+{
+    return qt_plugin.system || qemu_plugin_insn_vaddr(insn) < VSYSCALL_PAGE;
+}
+
 static size_t insn_bytes(const struct qemu_plugin_insn *insn)
 {
     size_t size = qemu_plugin_insn_size(insn);
-    return qt_plugin.api < 3 && size < SEEN_BYTES ? SEEN_BYTES : size;
+    return qt_plugin.api < 3 && size < SEEN_BYTES && has_bytes(insn) ? SEEN_BYTES : size;
 }
 
 static void copy_data(const struct qemu_plugin_insn *insn, uint8_t *to, size_t size)
 {
+    if (!has_bytes(insn)) {
+        memset(to, 0, size);
+        return;
+    }
     uintptr_t result = qemu_plugin_insn_data(insn, to, size);
     if (qt_plugin.api < 3) {
         memcpy(to, (const void *)result, size);
@@ -43,6 +56,9 @@ static char *disassemble(const struct qemu_plugin_insn *insn)
     size_t size = MIN(qemu_plugin_insn_size(insn), sizeof(bytes));
     if (!qt_plugin.options.disas) {
         return NULL;
+    }
+    if (!has_bytes(insn)) {
+        return g_strdup("");
     }
     copy_data(insn, bytes, size);
     return qt_disas(insn, bytes, size);

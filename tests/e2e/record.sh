@@ -78,6 +78,23 @@ for options in "" ,level=0 ,level=9 ,level=12 ,ring=64k ,ring=1M,rings=1M ,ring=
     check "${options#,}${options:- defaults}: lz4 -t" lz4 -tq "$tmp/run.qtr"
 done
 
+# A page of which QEMU has no code: recorded without asking for it, replayed as it was.
+cc -O1 -static "$top/tests/e2e/vsyscall.c" -o "$tmp/vsyscall"
+for version in 7.2 10.0; do
+    qemu=qemu-x86_64 plugins=$PLUGINS72
+    if [[ $version == 10.0 ]]; then
+        qemu=$QEMU10/qemu-x86_64 plugins=$PLUGINS100
+    fi
+    rm -f "$tmp"/{run.qtr,live}
+    check "vsyscall, $version: the guest's output" test "$("$qemu" -d plugin -D "$tmp/live" \
+        -plugin "$plugins/libinsn.so" -plugin "$qtrace_plugin,out=$tmp/run.qtr" \
+        "$tmp/vsyscall" 2>&1)" = "499500 1"
+    check "vsyscall, $version: whole" "$qtrace_dump" --verify "$tmp/run.qtr"
+    check "vsyscall, $version: replay" "$qtrace_replay" -o "$tmp/replayed" \
+        -a "$plugins/libinsn.so" "$tmp/run.qtr"
+    check "vsyscall, $version: as live" cmp "$tmp/live" "$tmp/replayed"
+done
+
 # ---- losses
 
 # exact NAME: recorded and lost together are what the witness counted

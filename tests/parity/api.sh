@@ -149,7 +149,7 @@ mv "$tmp/run.qtr" "$tmp/others.qtr"
 
 # Rows of a block that another stream translates later: 220 blocks, 110 of them of that one.
 "$QTRACE_BUILD/tests/late" "$tmp/late.qtr" || not_ok "a late translation" "no trace"
-for what in add sum call; do
+for what in add sum look call; do
     for version in 1 4; do
         status_of "$qtrace_replay" -a "$tmp/api$version.so,late=$what" "$tmp/late.qtr"
         wanted="220 blocks, $([[ $what == call ]] && echo 110 || echo 0) accesses"

@@ -14,7 +14,8 @@
  *   grow=WHERE       be reset there (insn, mem, syscall, ret); before, nothing is registered that
  *                    needs more than WHERE does, but additions
  *   late=WHAT        additions, and for the block at 0x2000: call (callbacks on its accesses),
- *                    sum (asks how many blocks there were) or add (nothing more)
+ *                    look or sum (asks before or behind the additions how many blocks there
+ *                    were) or add (nothing more)
  *   log              a line for each block, instruction and access
  *   leave            end QEMU with status 9 in the five hundredth block
  *   crash            abort there
@@ -578,13 +579,15 @@ static void late_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t 
 
 static void late_on_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
-    add_to(tb, NULL);
-    if (qemu_plugin_tb_vaddr(tb) != 0x2000) {
-        return;
-    }
-    if (late[0] == 's') {
+    bool is_late = qemu_plugin_tb_vaddr(tb) == 0x2000;
+
+    if (is_late && late[0] == 'l') {
         say("so far: %s", sum_of(0) >= 10 ? "some" : "few");
-    } else if (late[0] == 'c') {
+    }
+    add_to(tb, NULL);
+    if (is_late && late[0] == 's') {
+        say("so far: %s", sum_of(0) >= 10 ? "some" : "few");
+    } else if (is_late && late[0] == 'c') {
         qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, 0), late_access,
                                          QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
     }
@@ -614,6 +617,13 @@ static void log_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t v
         1u << qemu_plugin_mem_size_shift(info), vaddr);
 }
 
+/* Registered for neither loads nor stores: QEMU never calls it. */
+static void log_nothing(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                        void *userdata)
+{
+    say("%u nothing", vcpu);
+}
+
 static void log_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     void *address = (void *)(uintptr_t)qemu_plugin_tb_vaddr(tb);
@@ -622,6 +632,8 @@ static void log_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         qemu_plugin_register_vcpu_insn_exec_cb(insn, log_insn, QEMU_PLUGIN_CB_NO_REGS, NULL);
+        qemu_plugin_register_vcpu_mem_cb(insn, log_nothing, QEMU_PLUGIN_CB_NO_REGS,
+                                         (enum qemu_plugin_mem_rw)0, NULL);
         qemu_plugin_register_vcpu_mem_cb(insn, log_access, QEMU_PLUGIN_CB_NO_REGS,
                                          QEMU_PLUGIN_MEM_RW, NULL);
     }

@@ -433,7 +433,7 @@ def _instruction_forms(message, total):
     numbers, size = packed(message.form), message.size
     extra = message.extra or bytes(len(size))
     need(len(numbers) == total, "wrong number of forms")
-    need(len(extra) == len(size) and all(1 <= s and s + e <= 64 for s, e in zip(size, extra)),
+    need(len(extra) == len(size) and all(s + e <= 64 for s, e in zip(size, extra)),
          "wrong size of a form")
     need(len(message.data) == sum(size) + sum(extra), "wrong number of instruction bytes")
     need(message.disas.count(0) == len(size) and message.disas[-1:] in (b"", b"\0"),

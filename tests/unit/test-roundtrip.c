@@ -109,7 +109,7 @@ static void make_insns(struct qtrace_insn *insn, uint32_t n, uint64_t at)
 
     for (i = 0; i < n; i++) {
         at += below(8) == 0 ? any() : 0;
-        insn[i] = (struct qtrace_insn){.vaddr = at, .data = some_bytes(), .size = 1 + below(15)};
+        insn[i] = (struct qtrace_insn){.vaddr = at, .data = some_bytes(), .size = below(16)};
         insn[i].data_size = insn[i].size + below(3);
         insn[i].has_haddr = below(2);
         insn[i].haddr = insn[i].has_haddr ? any() : 0;

@@ -291,6 +291,8 @@ static void catch_up(struct pending *p, bool at_end)
 
 void host_count_pending(bool at_end)
 {
+    struct host_plugin *outer = host.current; /* whose callback asks */
+
     host.counting = true;
     for (guint i = 0; streams != NULL && i < streams->len; i++) {
         struct pending *p = &g_array_index(streams, struct pending, i);
@@ -304,6 +306,7 @@ void host_count_pending(bool at_end)
         }
     }
     host.counting = false;
+    host.current = outer;
 }
 
 void host_pending_left(uint32_t stream, uint64_t *block, uint64_t *access)

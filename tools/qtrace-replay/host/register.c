@@ -142,18 +142,25 @@ void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn,
 
 /* ---- accesses ---- */
 
+/* Registrations for neither loads nor stores mean nothing. */
+static bool is_for_any(enum qemu_plugin_mem_rw rw)
+{
+    return (rw & QEMU_PLUGIN_MEM_RW) != 0;
+}
+
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
                                       qemu_plugin_vcpu_mem_cb_t cb,
                                       enum qemu_plugin_cb_flags flags,
                                       enum qemu_plugin_mem_rw rw, void *userdata)
 {
-    struct host_op op = {
-        .kind = HOST_OP_CALL, .rw = directions(rw), .insn = insn->index, .func = (void *)cb,
-        .userdata = userdata,
-    };
-
     (void)flags;
-    host_add_op(insn->block, &op);
+    if (is_for_any(rw)) {
+        struct host_op op = {
+            .kind = HOST_OP_CALL, .rw = directions(rw), .insn = insn->index,
+            .func = (void *)cb, .userdata = userdata,
+        };
+        host_add_op(insn->block, &op);
+    }
 }
 
 void qemu_plugin_register_vcpu_mem_inline_per_vcpu(struct qemu_plugin_insn *insn,
@@ -161,7 +168,9 @@ void qemu_plugin_register_vcpu_mem_inline_per_vcpu(struct qemu_plugin_insn *insn
                                                    enum qemu_plugin_op op,
                                                    qemu_plugin_u64 entry, uint64_t imm)
 {
-    add_inline(insn->block, insn->index, directions(rw), op, entry, imm);
+    if (is_for_any(rw)) {
+        add_inline(insn->block, insn->index, directions(rw), op, entry, imm);
+    }
 }
 
 void qemu_plugin_register_vcpu_mem_inline(struct qemu_plugin_insn *insn,
@@ -169,5 +178,7 @@ void qemu_plugin_register_vcpu_mem_inline(struct qemu_plugin_insn *insn,
                                           void *ptr, uint64_t imm)
 {
     (void)op;
-    add_raw(insn->block, insn->index, directions(rw), ptr, imm);
+    if (is_for_any(rw)) {
+        add_raw(insn->block, insn->index, directions(rw), ptr, imm);
+    }
 }
