@@ -6,6 +6,7 @@
 #include "batch.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "qtrace/reader.h"
 
@@ -23,6 +24,28 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
     b->batch.insn = b->insn;
     b->batch.flags = b->flags;
     b->batch.event = b->event;
+}
+
+/* A large piece in huge pages, where the machine has them: to get each page of 4 KiB on its own
+ * takes a quarter of the time of replaying a short trace. (Elsewhere the advice is of no avail.) */
+#define HUGE_PAGE (2u << 20)
+
+static void *allocate(uint64_t bytes)
+{
+    uint64_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *p;
+
+    if (bytes > SIZE_MAX / 2) {
+        return NULL;
+    }
+    if (bytes < 2 * HUGE_PAGE) {
+        return malloc((size_t)bytes);
+    }
+    p = aligned_alloc(HUGE_PAGE, (size_t)whole);
+    if (p != NULL) {
+        madvise(p, (size_t)whole, MADV_HUGEPAGE);
+    }
+    return p;
 }
 
 struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
@@ -51,7 +74,7 @@ struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch
         /* the next one may be larger again; what nobody touches costs nothing */
         bytes += *old != NULL ? bytes / 4 : 0;
         qtrace_batch_free(old);
-        b = bytes > SIZE_MAX / 2 ? NULL : malloc((size_t)bytes);
+        b = allocate(bytes);
     }
     if (b == NULL) {
         return NULL;
