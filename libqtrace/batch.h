@@ -32,7 +32,8 @@ struct qt_batch {
 struct qt_batch *qt_batch_new(const struct qt_batch_size *size);
 
 /* The same in the memory of another one if that is large enough; *old is NULL then, whatever is
- * returned. NULL is accepted. Fresh memory of this size costs as much as a tenth of the decoding. */
+ * returned. NULL is accepted. Fresh memory of this size costs as much as a tenth of the
+ * decoding. */
 struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch_size *size);
 
 /* Has the batch values? Its maker may not have known of them. */

@@ -133,7 +133,8 @@ for where in trans block insn mem access syscall ret; do
 done
 
 # Nor has it an end of rows there. Alone, the rows of many blocks are taken together, or no more of
-# them is read than the plugin needs before it is reset; next to one that wants everything it is not so.
+# them is read than the plugin needs before it is reset; next to one that wants everything it is
+# not so.
 for how in reset=access uninstall=access grow=insn grow=mem; do
     "$qtrace_replay" -o "$tmp/alone" -a "$tmp/api4.so,tag=a:,$how" "$tmp/run.qtr"
     "$qtrace_replay" -a "$tmp/api4.so,tag=a:,$how" -a "$tmp/api4.so,tag=b:,reset=never" \
