@@ -124,11 +124,12 @@ static void run_several_mem(const struct host_mem *mem, unsigned flags, const ui
 static inline void run_mem_ops(const struct host_block *block, uint32_t row, uint32_t insn,
                                unsigned flags, const uint64_t *vaddr, unsigned vcpu)
 {
-    const struct host_mem *mem = &block->mem[insn];
+    const struct host_mem *mem;
 
     if (G_UNLIKELY(insn >= block->n_insns)) {
         return;
     }
+    mem = &block->mem[insn];
     flags &= ~(unsigned)QTRACE_ACCESS_FOREIGN;
     host.access_row = row;
     if (G_LIKELY(mem->only.func != NULL)) {
