@@ -56,6 +56,13 @@ struct block_decoder {
     uint32_t fresh;
 };
 
+/* What changes with each block, kept in registers. */
+struct block_place {
+    uint32_t run; /* predicted rows to come */
+    uint32_t current; /* entry of the block before */
+    uint32_t history;
+};
+
 static const char malformed_block[] = "column block is malformed";
 
 /* A block that was not predicted; its entry is 0 if it is one of many. current: entry of the
@@ -88,39 +95,35 @@ static const char *surprise_block(struct block_decoder *d, uint32_t current,
     return qt_next_token(&d->t, QT_BLOCK_KINDS) ? NULL : malformed_block;
 }
 
-/* What the next block depends on is kept in registers: history and current. */
-static const char *decode_blocks(struct qt_predictor *p, struct qt_batch *b,
-                                 const struct qt_column_bytes *bytes,
-                                 const struct qt_lengths *lengths)
+/* Row i. NULL or what is wrong. */
+QT_INLINE const char *decode_block(struct block_decoder *d, struct block_place *at,
+                                   const struct qt_batch *b, uint32_t i)
 {
-    struct block_decoder d = {.p = p, .lengths = lengths};
-    const unsigned shift = 32 - p->bits;
-    uint32_t current = 0, history = 0, i;
-    const char *why;
+    struct qt_predictor *p = d->p;
+    struct qt_expected *expected = &p->expected[at->history >> (32 - p->bits)];
+    struct qt_expected found = *expected;
 
-    if (!first_token(&d.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
-        return malformed_block;
-    }
-    for (i = 0; i < b->batch.n_blocks; i++) {
-        struct qt_expected *expected = &p->expected[history >> shift], found = *expected;
-
-        if (qt_unlikely(!qt_is_predicted(&d.t))) {
-            why = surprise_block(&d, current, &found);
-            if (why != NULL) {
-                return why;
-            }
-            *expected = found;
-        } else if (qt_unlikely(found.entry == 0)) {
+    if (qt_likely(at->run > 0)) {
+        at->run--;
+        if (qt_unlikely(found.entry == 0)) {
             return malformed_block;
         }
-        p->entry[current].successor = found.entry;
-        current = found.entry;
-        history = qt_history(history, found.id);
-        b->block[i] = found.id;
-        b->access_end[i] = current; /* until the accesses are decoded */
-        b->started[i] = (uint16_t)p->entry[current].length;
+    } else {
+        struct qt_expected other; /* not to have found in memory */
+        const char *why = surprise_block(d, at->current, &other);
+
+        if (why != NULL) {
+            return why;
+        }
+        at->run = d->t.run;
+        *expected = found = other;
     }
-    return d.t.last ? NULL : malformed_block;
+    p->entry[at->current].successor = found.entry;
+    at->current = found.entry;
+    at->history = qt_history(at->history, found.id);
+    b->block[i] = found.id;
+    b->started[i] = (uint16_t)p->entry[found.entry].length;
+    return NULL;
 }
 
 static const char *decode_started(struct qt_batch *b, const struct qt_column_bytes *bytes)
@@ -141,6 +144,9 @@ static const char *decode_started(struct qt_batch *b, const struct qt_column_byt
 }
 
 /* ---- accesses ---- */
+
+static const char malformed_access[] =
+    "columns access-shape, -address and -literal, or value, are malformed";
 
 /* Where the decoder of accesses stands. */
 struct access_decoder {
@@ -163,10 +169,19 @@ struct place {
     uint32_t *next; /* where the node of the next access is expected */
 };
 
-/* Instruction and flags as the key of a node. */
-static inline uint32_t make_key(uint64_t insn, uint64_t flags)
+#define KEY_REPEAT 24 /* shift */
+
+/* Instruction, flags and repeat as the key of a node. before: node of the access before. */
+static inline uint32_t make_key(const struct qt_predictor *p, uint32_t before, uint64_t insn,
+                                uint64_t flags)
 {
-    return (uint32_t)(insn | flags << 16);
+    const uint32_t key = (uint32_t)(insn | flags << 16), last = p->node[before].key;
+    const uint32_t n = last >> KEY_REPEAT;
+
+    if (before == 0 || (last ^ key) << (32 - KEY_REPEAT) != 0) {
+        return key;
+    }
+    return key | (n < QT_REPEAT_MAX ? n + 1 : n) << KEY_REPEAT;
 }
 
 static inline uint16_t key_insn(uint32_t key)
@@ -179,8 +194,10 @@ static inline uint8_t key_flags(uint32_t key)
     return (uint8_t)(key >> 16);
 }
 
-/* The node of an access that was not predicted. */
-static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t id, uint32_t *node)
+/* The node of an access that was not predicted; that of the access before in its row is before,
+ * or 0. */
+static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t before, uint32_t id,
+                            uint32_t *node)
 {
     /* before the first row, instructions are of an unknown block */
     uint32_t length = id == UINT32_MAX ? QTRACE_MAX_BLOCK_INSNS : qt_length(d->lengths, id), key;
@@ -199,7 +216,7 @@ static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t id,
         !qt_cursor_max(&d->shape.c, &flags, QT_ACCESS_FLAGS & ~QTRACE_ACCESS_FOREIGN)) {
         return false;
     }
-    key = make_key(insn, flags | foreign);
+    key = make_key(d->p, before, insn, flags | foreign);
     *node = qt_predictor_node(d->p, id, key, qt_recent(d->p->recent, row, 1));
     if (*node == 0) {
         d->p->node[0].key = key; /* for now; nobody expects node 0 */
@@ -215,7 +232,7 @@ static bool surprise_shape(struct access_decoder *d, uint32_t row, uint32_t *nex
 {
     *last = d->shape.kind == QT_SHAPE_END;
     *node = 0;
-    if (!*last && !surprise_access(d, row, id, node)) {
+    if (!*last && !surprise_access(d, row, qt_node_before(d->p, next), id, node)) {
         return false;
     }
     if (qt_can_learn(d->p, next)) {
@@ -233,12 +250,16 @@ static bool surprise_address(struct access_decoder *d, const struct place *at, u
     const bool literal = kind < QT_ADDRESS_BY;
     const uint32_t k = kind - (literal ? QT_ADDRESS_FROM_OWN : QT_ADDRESS_BY);
     uint64_t base[QT_PREDICTORS], step[QT_PREDICTORS], distance;
-    uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) ? p->node[node].favourite : k;
+    const uint64_t *sequel;
+    uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) ? qt_favourite(&p->node[node]) : k;
 
     if (!qt_cursor_varint_if(&d->literal, literal, &distance)) {
         return false;
     }
     qt_bases(p, node, at->row, at->size, size, base);
+    sequel = qt_sequel(p, node, base[QT_BY_STRIDE]);
+    /* it is far away: not to be waited for if it is not asked for */
+    base[QT_BY_SEQUEL] = *(k == QT_BY_SEQUEL ? sequel : &base[QT_BY_STRIDE]);
     memcpy(step, p->lessons[node].step, sizeof(p->lessons[node].step));
     step[QT_BY_SEQUEL] = 0;
     *address = base[k] + (literal ? qt_unzigzag64(distance) : step[k]);
@@ -289,8 +310,8 @@ static bool decode_value(struct access_decoder *d, uint32_t row, uint32_t node)
     return true;
 }
 
-/* How much of the accesses is wanted; a constant in the functions that are inlined with it. */
-enum wanted { WANT_SHAPES, WANT_ADDRESSES, WANT_VALUES };
+/* How much of the rows is wanted; a constant in the functions that are inlined with it. */
+enum wanted { WANT_BLOCKS, WANT_SHAPES, WANT_ADDRESSES, WANT_VALUES };
 
 /* What does not change, to be kept in registers as well. */
 struct tables {
@@ -391,7 +412,31 @@ QT_INLINE bool decode_row(struct access_decoder *d, const struct tables *t, stru
     }
 }
 
-QT_INLINE bool decode_wanted(struct access_decoder *d, enum wanted wanted)
+/* Is nothing left of the columns? */
+static bool at_end(const struct access_decoder *d, enum wanted wanted)
+{
+    return d->shape.last &&
+           (wanted < WANT_ADDRESSES || (d->address.last && d->literal.p == d->literal.end)) &&
+           (wanted < WANT_VALUES || qt_values_at_end(&d->value));
+}
+
+/* The first tokens of those columns that are wanted. */
+static bool open_columns(struct access_decoder *d, const struct qt_column_bytes *bytes,
+                         enum wanted wanted)
+{
+    return (wanted < WANT_SHAPES ||
+            first_token(&d->shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS)) &&
+           (wanted < WANT_ADDRESSES ||
+            first_token(&d->address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS, QT_ADDRESS_KINDS)) &&
+           (wanted < WANT_VALUES || qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
+                                                   column(bytes, QTRACE_COLUMN_VALUE_LITERAL)));
+}
+
+/* ---- rows ---- */
+
+/* Blocks, each with its accesses: in one go, as each of both waits for itself only. */
+QT_INLINE const char *decode_wanted(struct block_decoder *blocks, struct access_decoder *d,
+                                    enum wanted wanted)
 {
     struct qt_batch *b = d->b;
     struct qt_predictor *p = d->p;
@@ -405,60 +450,71 @@ QT_INLINE bool decode_wanted(struct access_decoder *d, enum wanted wanted)
         .vaddr = b->vaddr,
         .n_accesses = b->batch.n_accesses,
     };
+    struct block_place block = {.run = blocks->t.run};
     struct place at = {
         .shape_run = d->shape.run,
         .address_run = d->address.run,
         .next = &p->node[0].next,
     };
+    const uint32_t n = b->batch.n_blocks;
+    const char *why;
     uint32_t i;
 
-    if (!decode_row(d, &t, &at, UINT32_MAX, wanted)) {
-        return false;
+    if (wanted >= WANT_SHAPES && !decode_row(d, &t, &at, UINT32_MAX, wanted)) {
+        return malformed_access;
     }
     b->batch.access_begin = at.row;
-    for (i = 0; i < b->batch.n_blocks; i++) {
-        at.next = &p->entry[b->access_end[i]].first;
-        if (!decode_row(d, &t, &at, b->block[i], wanted)) {
-            return false;
+    for (i = 0; i < n; i++) {
+        why = decode_block(blocks, &block, b, i);
+        if (qt_unlikely(why != NULL)) {
+            return why;
+        }
+        at.next = &p->entry[block.current].first;
+        if (wanted >= WANT_SHAPES && !decode_row(d, &t, &at, b->block[i], wanted)) {
+            return malformed_access;
         }
         b->access_end[i] = at.row;
     }
-    return at.row == b->batch.n_accesses && d->shape.last &&
-           (wanted < WANT_ADDRESSES || (d->address.last && d->literal.p == d->literal.end)) &&
-           (wanted < WANT_VALUES || qt_values_at_end(&d->value));
+    if (!blocks->t.last) {
+        return malformed_block;
+    }
+    return wanted == WANT_BLOCKS || (at.row == b->batch.n_accesses && at_end(d, wanted))
+               ? NULL
+               : malformed_access;
 }
 
-static bool decode_rows(struct access_decoder *d, enum wanted wanted)
+static const char *decode_as_wanted(struct block_decoder *blocks, struct access_decoder *d,
+                                    enum wanted wanted)
 {
     switch (wanted) {
+    case WANT_BLOCKS:
+        return decode_wanted(blocks, d, WANT_BLOCKS);
     case WANT_SHAPES:
-        return decode_wanted(d, WANT_SHAPES);
+        return decode_wanted(blocks, d, WANT_SHAPES);
     case WANT_ADDRESSES:
-        return decode_wanted(d, WANT_ADDRESSES);
+        return decode_wanted(blocks, d, WANT_ADDRESSES);
     default:
-        return decode_wanted(d, WANT_VALUES);
+        return decode_wanted(blocks, d, WANT_VALUES);
     }
 }
 
-/* The first tokens of those columns that are wanted. */
-static bool open_columns(struct access_decoder *d, const struct qt_column_bytes *bytes,
-                         enum wanted wanted)
+static enum wanted what_is_wanted(const struct qt_batch *b, unsigned select)
 {
-    return first_token(&d->shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS) &&
-           (wanted < WANT_ADDRESSES ||
-            first_token(&d->address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS, QT_ADDRESS_KINDS)) &&
-           (wanted < WANT_VALUES || qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
-                                                   column(bytes, QTRACE_COLUMN_VALUE_LITERAL)));
+    if (b->batch.n_accesses == 0 || (select & QTRACE_SELECT_ACCESSES) != QTRACE_SELECT_ACCESSES) {
+        return WANT_BLOCKS;
+    }
+    if ((select & QTRACE_SELECT_ADDRESSES) != QTRACE_SELECT_ADDRESSES) {
+        return WANT_SHAPES;
+    }
+    return b->value == NULL ? WANT_ADDRESSES : WANT_VALUES;
 }
 
-static const char *decode_accesses(struct qt_predictor *p, struct qt_values *values,
-                                   struct qt_batch *b, const struct qt_column_bytes *bytes,
-                                   const struct qt_lengths *lengths)
+static const char *decode_rows(struct qt_predictor *p, struct qt_values *values,
+                               struct qt_batch *b, const struct qt_column_bytes *bytes,
+                               const struct qt_lengths *lengths)
 {
-    const bool addresses = (bytes->select & QTRACE_SELECT_ADDRESSES) == QTRACE_SELECT_ADDRESSES;
-    const enum wanted wanted = !addresses         ? WANT_SHAPES
-                               : b->value == NULL ? WANT_ADDRESSES
-                                                  : WANT_VALUES;
+    const enum wanted wanted = what_is_wanted(b, bytes->select);
+    struct block_decoder blocks = {.p = p, .lengths = lengths};
     struct access_decoder d = {
         .p = p,
         .b = b,
@@ -466,23 +522,20 @@ static const char *decode_accesses(struct qt_predictor *p, struct qt_values *val
         .literal = column(bytes, QTRACE_COLUMN_ACCESS_LITERAL),
         .value.values = values,
     };
+    const char *why;
 
-    if (b->batch.n_accesses == 0 ||
-        (bytes->select & QTRACE_SELECT_ACCESSES) != QTRACE_SELECT_ACCESSES) {
-        memset(b->access_end, 0, b->batch.n_blocks * sizeof(*b->access_end));
-        return NULL;
-    }
     if (wanted == WANT_VALUES && qt_values_begin(values, bytes->bits) < 0) {
         return no_memory;
     }
-    if (!open_columns(&d, bytes, wanted) || !decode_rows(&d, wanted)) {
-        return d.no_memory ? no_memory
-               : wanted == WANT_VALUES
-                   ? "columns access-shape, -address, -literal and value are malformed"
-                   : "columns access-shape, -address and -literal are malformed";
+    if (!first_token(&blocks.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
+        return malformed_block;
     }
+    if (!open_columns(&d, bytes, wanted)) {
+        return malformed_access;
+    }
+    why = decode_as_wanted(&blocks, &d, wanted);
     b->batch.value_max = wanted == WANT_VALUES ? 1u << d.value.log2 : 0;
-    return NULL;
+    return d.no_memory ? no_memory : why;
 }
 
 /* ---- events ---- */
@@ -558,9 +611,8 @@ static const char *decode_all(struct qt_predictor *p, struct qt_values *values,
     const char *why = NULL;
 
     if (bytes->select & QTRACE_SELECT_BLOCKS) {
-        why = decode_blocks(p, b, bytes, lengths);
+        why = decode_rows(p, values, b, bytes, lengths);
         why = why == NULL ? decode_started(b, bytes) : why;
-        why = why == NULL ? decode_accesses(p, values, b, bytes, lengths) : why;
     }
     if (why == NULL && bytes->select & QTRACE_SELECT_EVENTS) {
         why = decode_events(b, bytes);

@@ -19,8 +19,17 @@
 #include "values.h"
 #include "words.h"
 
-/* In the key of a foreign access, above the bits of a word that are all of any other key. */
+/* The key of an access are bits of its word, and for a foreign one another bit above. In that of
+ * a node the repeat comes on top. */
 #define QT_KEY_FOREIGN (1u << 16)
+#define QT_KEY_ACCESS (QT_KEY_FOREIGN | (QT_KEY_FOREIGN - 1))
+#define QT_KEY_REPEAT 17 /* shift */
+
+/* Is it an access of this node? */
+static inline bool qt_has_key(const struct qt_node *node, uint32_t key)
+{
+    return (node->key & QT_KEY_ACCESS) == key;
+}
 
 struct qt_rows {
     struct qt_node *node;
@@ -179,10 +188,11 @@ static inline uint32_t qt_rows_find(const struct qt_lessons *l, const uint64_t *
 static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_predictor *p,
                                          uint32_t node, unsigned size, uint64_t address)
 {
-    uint32_t favourite = r->node[node].favourite, k, kind;
+    uint32_t favourite = qt_favourite(&r->node[node]), k, kind;
     uint64_t base[QT_PREDICTORS];
 
     qt_bases(p, node, r->n_accesses, r->size, size, base);
+    base[QT_BY_SEQUEL] = *qt_sequel(p, node, base[QT_BY_STRIDE]);
     k = qt_rows_find(&p->lessons[node], base, address);
     kind = QT_ADDRESS_BY + k;
     if (k < QT_PREDICTORS) {
@@ -229,7 +239,7 @@ QT_INLINE uint32_t qt_rows_access(struct qt_rows *r, struct qt_encoder *e, uint3
 {
     uint32_t node = *r->next;
 
-    if (qt_likely(r->node[node].key == key)) {
+    if (qt_likely(qt_has_key(&r->node[node], key))) {
         r->shape_run++;
     } else {
         if (qt_unlikely(qt_word_access_insn(key) >= r->length)) {
@@ -251,7 +261,7 @@ static inline uint32_t qt_rows_foreign(struct qt_rows *r, struct qt_encoder *e, 
     uint32_t node = *r->next;
 
     key |= QT_KEY_FOREIGN;
-    if (r->node[node].key == key && e->predictor.lessons[node].block == id) {
+    if (qt_has_key(&r->node[node], key) && e->predictor.lessons[node].block == id) {
         r->shape_run++;
     } else {
         node = qt_encoder_shape(e, r->shape_run, r->next, id, key,

@@ -97,7 +97,7 @@ uint32_t qt_predictor_node(struct qt_predictor *p, uint32_t id, uint32_t key, ui
         return 0;
     }
     n = p->n_nodes++;
-    p->node[n] = (struct qt_node){.last = near, .key = key, .base = n & 0xffffff};
+    p->node[n] = (struct qt_node){.last = near, .key = key, .habit = qt_habit(QT_BY_STRIDE, n)};
     p->lessons[n] = (struct qt_lessons){.partner = n, .block = id};
     return p->node_place[i] = n;
 }

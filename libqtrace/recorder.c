@@ -571,7 +571,7 @@ static struct qt_frame_size frame_size(const struct qt_recorder *r)
 {
     struct qt_frame_size size = {
         .rows = r->values ? FRAME_ROWS / 2 : FRAME_ROWS, /* values double what a row takes */
-        .bits = QT_BITS_MAX,
+        .bits = QT_BITS_USUAL,
         .bytes = r->writer_options.level > 0 ? FRAME_BYTES : FRAME_BYTES_STORED,
     };
     for (uint32_t n = r->n_live; n > 1 && size.bits > QT_BITS_MIN; n /= 2) {

@@ -78,10 +78,10 @@ mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0
 mutant "groups of wide varints" bytes.h \
     's/(x & 0x3fff00003fff0000u) >> 2/(x \& 0x3fff00001fff0000u) >> 2/' "$whole" columns.c
 mutant "history only when decoding" columns.c \
-    's/history = qt_history(history, found.id);/history = qt_history(history, found.id + 1);/' \
+    's/at->history = qt_history(at->history, found.id);/at->history = qt_history(at->history, found.id + 1);/' \
     "$whole" columns.c
 mutant "successor not learned" columns.c \
-    's/^        p->entry\[current\].successor = found.entry;//' "$whole" columns.c
+    's/^    p->entry\[at->current\].successor = found.entry;//' "$whole" columns.c
 mutant "block behind the last literal off by one" encoder.c \
     's/id == e->fresh + 1 /id == e->fresh + 2 /' "$whole" encoder.c
 mutant "rows of partial blocks off by one" encoder.c \
@@ -101,6 +101,10 @@ mutant "forgotten bit of flags" columns.c \
 mutant "foreign blocks are one's own" columns.c \
     's/!add_foreign(d, at->row, d->p->lessons\[node\].block)/!add_foreign(d, at->row, d->p->lessons[node].block \& ~1u)/' \
     "$whole" columns.c
+mutant "repeats not counted" encoder.c 's/^    return key | (n < QT_REPEAT_MAX .*/    return key;/' \
+    "$vector" encoder.c
+mutant "repeats without an end" columns.c 's/(n < QT_REPEAT_MAX ? n + 1 : n) <</(n + 1) <</' "$vector" \
+    columns.c
 mutant "favourite not changed" encoder.h 's/^        favourite = k == .*;//' "$whole" encoder.c
 mutant "favourite changed to a sequel" columns.c \
     's/uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) /uint32_t favourite = literal /' "$whole" columns.c

@@ -554,7 +554,8 @@ def decode_shape(cursor, accesses, blocks, bits, length_of):
     # All places in one list: "first" by entry, then the successors by node. "Nowhere" and the
     # places of entry 0 and node 0 always hold 0, so entry 0's can stand for nowhere, too.
     hold = [0] * (entries + 1)
-    keys, by_key = [None], {}
+    # By number of the node: (block, instruction, flags) and repeat; and the number by both
+    keys, repeats, by_key = [None], [0], {}
     nodes, details, ends = [], [], []
     place, block = 0, NO_BLOCK
     run, kind = cursor.token(3)
@@ -570,10 +571,14 @@ def decode_shape(cursor, accesses, blocks, bits, length_of):
             node = 0
             if kind:
                 key = _access_key(cursor, kind, block, length_of)
-                node = by_key.get(key, 0)
+                # The node of the access before; 0 at the first of a row and behind a foreign one
+                before = max(place - entries, 0)
+                repeat = min(repeats[before] + 1, 255) if keys[before] == key else 0
+                node = by_key.get((key, repeat), 0)
                 if not node and len(keys) < 1 << bits + 1:
-                    node = by_key[key] = len(keys)
+                    node = by_key[key, repeat] = len(keys)
                     keys.append(key)
+                    repeats.append(repeat)
                     hold.append(0)
             if place != 0 and place != entries:
                 hold[place] = node
@@ -1622,7 +1627,26 @@ def self_test():
     need(rows.addresses == list(range(0x1000, 0x1040, 8)), "addresses of foreign accesses")
     summary = bytes.fromhex("00 07 04 01 03 00 04 01 03 00 00 01 02 04 00")
     need(decode_summary(Cursor(summary), 3, 3) == count_rows(rows), "summary of foreign accesses")
+    test_repeats()
     test_values()
+
+
+def test_repeats():
+    vector = {1: "aa 0e aa 00 00", 3: "56 01 03 55 01 03 55 02 03 55 02 03",
+              4: "00 00 00 00 00 4b 4b 4b", 5: "80 40 10 90 40 10 40"}
+    addresses = "1000 1008 2010 2018 1020 1028 2030 2038 1040 1048 2050 2058"
+    rows = test_frame(vector, {1: 3, 3: 12, 4: 12, 5: 5}, {7: 3},
+                      blocks=3, accesses=12, insns=9)
+    need(rows.ids == [7] * 3, "blocks with repeats")
+    need(rows.accesses == [(7, 1, 3), (7, 1, 3), (7, 2, 3), (7, 2, 3)] * 3, "repeats")
+    need(rows.ends == [0, 4, 8, 12], "ends with repeats")
+    need(rows.addresses == [int(text, 16) for text in addresses.split()], "addresses of repeats")
+
+    shape = bytes.fromhex("56 01 03" + "55 01 03" * 256 + "2b")
+    blocks = decode_blocks(Cursor(bytes.fromhex("aa 0e")), 1, 8)
+    nodes, accesses, ends = decode_shape(Cursor(shape), 300, blocks, 8, {7: 2}.get)
+    need(nodes == [*range(1, 257), *[256] * 44], "nodes of many repeats")
+    need(accesses == [(7, 1, 3)] * 300 and ends == [0, 300], "many repeats")
 
 
 def test_values():

@@ -234,6 +234,10 @@ static void fill_access(struct qt_batch *b, const struct original *o, uint32_t r
         n = o->n_insns[id];
     }
     b->insn[row] = (uint16_t)below(n);
+    if (row > 0 && below(3) == 0 && !((b->flags[row] | b->flags[row - 1]) & QTRACE_ACCESS_FOREIGN)) {
+        b->insn[row] = (uint16_t)(b->insn[row - 1] % n); /* often the same once more */
+        b->flags[row] = b->flags[row - 1];
+    }
 }
 
 /* The i-th access of a block that has its habits. */
@@ -246,13 +250,13 @@ static void fill_habitual(struct qt_batch *b, const struct original *o, uint32_t
         fill_access(b, o, row, id, o->n_insns[id]);
         return;
     }
-    b->flags[row] = (uint8_t)((id + i) % 0x40);
+    b->flags[row] = (uint8_t)((id + (id % 3 == 0 ? i / 2 : i)) % 0x40);
     if (id % 16 == 3 && i == 1) {
         owner = id / 2;
         b->flags[row] |= QTRACE_ACCESS_FOREIGN;
         b->foreign[b->batch.n_foreign++] = (struct qtrace_foreign){row, owner};
     }
-    b->insn[row] = (uint16_t)(i % o->n_insns[owner]);
+    b->insn[row] = (uint16_t)((id % 3 == 0 ? i / 2 : i) % o->n_insns[owner]);
     b->vaddr[row] = habitual_address(b, row, owner, b->insn[row]);
 }
 
@@ -1299,6 +1303,85 @@ Test(format, foreign_vector)
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 4c 4c");
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL, "80 40 10 20 10");
     compare_summary(&e, "00 07 04 01 03 00 04 01 03 00 00 01 02 04 00");
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
+/* Rows of one block whose instructions make several accesses each. */
+static struct qt_batch *repeating(uint32_t blocks, uint32_t each, uint32_t insns)
+{
+    const struct qt_batch_size size = {blocks, blocks * insns * each, 0};
+    struct qt_batch *b = qt_batch_new(&size);
+    uint32_t i;
+
+    CHECK(b != NULL);
+    for (i = 0; i < blocks; i++) {
+        b->block[i] = 7;
+        b->started[i] = 5;
+        b->access_end[i] = (i + 1) * insns * each;
+    }
+    for (i = 0; i < size.accesses; i++) {
+        b->insn[i] = (uint16_t)(1 + i / each % insns);
+        b->flags[i] = 3;
+        b->vaddr[i] = 0x1000 + 8 * i + 0x1000 * (b->insn[i] - 1);
+    }
+    return b;
+}
+
+/* The columns come back as the rows of b. */
+static void check_decoded(const struct qt_encoder *e, const struct qt_batch *b,
+                          const struct qt_lengths *lengths)
+{
+    const struct qt_batch_size size = {b->batch.n_blocks, b->batch.n_accesses, 0};
+    struct qt_column_bytes bytes = {.bits = e->predictor.bits, .select = QTRACE_SELECT_ADDRESSES};
+    struct qt_batch *again = qt_batch_new(&size);
+    struct qtrace_batch *batch = &again->batch;
+    struct qt_predictor p = {0};
+    struct qt_values values = {0};
+    const char *why;
+    unsigned i;
+
+    CHECK(again != NULL);
+    for (i = 0; i < QT_COLUMNS; i++) {
+        bytes.data[i] = e->column[i].data;
+        bytes.size[i] = e->column[i].len;
+        bytes.rows[i] = e->column_rows[i];
+    }
+    CHECK(qt_columns_decode(&p, &values, again, &bytes, lengths, &why) == QTRACE_OK, "%s", why);
+    CHECK(memcmp(again->vaddr, b->vaddr, size.accesses * sizeof(*b->vaddr)) == 0);
+    CHECK(memcmp(again->insn, b->insn, size.accesses * sizeof(*b->insn)) == 0);
+    CHECK(memcmp(again->flags, b->flags, size.accesses * sizeof(*b->flags)) == 0);
+    qtrace_batch_free(&batch);
+    qt_predictor_finish(&p);
+    qt_values_finish(&values);
+}
+
+Test(format, repeat_vector)
+{
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qt_batch *b = repeating(3, 2, 2);
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+
+    CHECK(qt_encoder_batch(&e, batch, &lengths, &why) == 0, "%s", why);
+    compare_column(&e, QTRACE_COLUMN_BLOCK, "aa 0e aa 00 00");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE, "56 01 03 55 01 03 55 02 03 55 02 03");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 00 4b 4b 4b");
+    compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL, "80 40 10 90 40 10 40");
+    compare_summary(&e, "00 07 06 02 05 06 00 02 06 00");
+    check_decoded(&e, b, &lengths);
+    qtrace_batch_free(&batch);
+
+    /* there are no more than 256 nodes of one instruction with the same flags */
+    b = repeating(1, 300, 1);
+    batch = &b->batch;
+    CHECK(qt_encoder_batch(&e, batch, &lengths, &why) == 0, "%s", why);
+    CHECK(e.predictor.n_nodes == 1 + 256);
+    CHECK(e.column[QTRACE_COLUMN_ACCESS_SHAPE].len == 3 * 257 + 1);
+    CHECK(memcmp(e.column[QTRACE_COLUMN_ACCESS_SHAPE].data + 3 * 256, "\x55\x01\x03\x2b", 4) == 0);
+    check_decoded(&e, b, &lengths);
     qt_encoder_finish(&e);
     qtrace_batch_free(&batch);
 }
