@@ -23,7 +23,7 @@ struct slot {
 };
 
 struct qt_ahead {
-    const struct qtrace_reader *reader;
+    struct qtrace_reader *reader; /* the caller's; threads read only what does not change */
     pthread_mutex_t lock;
     pthread_cond_t wanted, ready;
     struct slot slot[MAX_THREADS + 1]; /* one for each thread, and one to go on with */
@@ -49,18 +49,19 @@ static struct slot *next_wanted(struct qt_ahead *a)
     return first;
 }
 
-static void read_wanted(struct qt_ahead *a, struct qtrace_reader *twin, struct slot *s)
+/* With the lock held, which is given up in between. */
+static void read_wanted(struct qt_ahead *a, struct qtrace_reader *reader, struct slot *s)
 {
     const struct qt_frame *frame = &a->reader->frame[s->frame].frame;
     struct qtrace_batch *batch = NULL;
     struct qtrace_error err;
 
     s->state = BUSY;
-    if (twin->coder.spare == NULL && a->n_spare > 0) {
-        twin->coder.spare = a->spare[--a->n_spare];
+    if (reader->coder.spare == NULL && a->n_spare > 0) {
+        reader->coder.spare = a->spare[--a->n_spare];
     }
     pthread_mutex_unlock(&a->lock);
-    if (qt_reader_decode(twin, frame, &batch, &err) != QTRACE_OK) {
+    if (qt_reader_decode(reader, frame, &batch, &err) != QTRACE_OK) {
         batch = NULL;
     }
     pthread_mutex_lock(&a->lock);
@@ -110,7 +111,7 @@ static bool start(struct qt_ahead *a)
     return error == 0;
 }
 
-struct qt_ahead *qt_ahead_new(const struct qtrace_reader *reader, unsigned threads)
+struct qt_ahead *qt_ahead_new(struct qtrace_reader *reader, unsigned threads)
 {
     struct qt_ahead *a = calloc(1, sizeof(*a));
 
@@ -198,7 +199,13 @@ struct qtrace_batch *qt_ahead_take(struct qt_ahead *ahead, size_t frame)
     pthread_mutex_lock(&ahead->lock);
     s = find(ahead, frame);
     while (s != NULL && s->state == BUSY) {
-        pthread_cond_wait(&ahead->ready, &ahead->lock);
+        struct slot *other = next_wanted(ahead);
+
+        if (other != NULL) {
+            read_wanted(ahead, ahead->reader, other); /* rather than wait */
+        } else {
+            pthread_cond_wait(&ahead->ready, &ahead->lock);
+        }
     }
     if (s != NULL) {
         batch = s->batch; /* of one that nobody has begun: NULL */

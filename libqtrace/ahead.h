@@ -16,14 +16,14 @@ struct qt_ahead;
 
 /* The reader is borrowed. It must be one that was not opened by its index, and its selection
  * must stay as it is. NULL: no memory, or no thread. */
-struct qt_ahead *qt_ahead_new(const struct qtrace_reader *reader, unsigned threads);
+struct qt_ahead *qt_ahead_new(struct qtrace_reader *reader, unsigned threads);
 void qt_ahead_free(struct qt_ahead *ahead); /* NULL is accepted */
 
 /* A frame that will be taken soon. What cannot be remembered is forgotten. */
 void qt_ahead_want(struct qt_ahead *ahead, size_t frame);
 
-/* The rows of a frame, now the caller's; waits for a thread that is at it. NULL: nobody has read
- * it, or it cannot be read. */
+/* The rows of a frame, now the caller's; if a thread is at it, reads other frames that are wanted
+ * meanwhile, with the reader, or waits. NULL: nobody has read it, or it cannot be read. */
 struct qtrace_batch *qt_ahead_take(struct qt_ahead *ahead, size_t frame);
 
 /* A batch that is no longer needed: its memory may be another's. */

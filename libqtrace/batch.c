@@ -71,8 +71,8 @@ struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch
         free(b->wide);
         *old = NULL;
     } else {
-        /* the next one may be larger again; what nobody touches costs nothing */
-        bytes += *old != NULL ? bytes / 4 : 0;
+        /* the next one may be larger; what nobody touches costs nothing */
+        bytes += bytes / 4;
         qtrace_batch_free(old);
         b = allocate(bytes);
     }

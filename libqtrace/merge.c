@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "ahead.h"
+#include "scan.h"
 
 /* A whole trace delivers an awaited translation soon: its sequence numbers are taken when it
  * happens. Once the others are this far ahead, it is one of the rows that are lost. */
@@ -240,9 +241,13 @@ static int read_next(struct qtrace_merge *m, struct cursor *c, struct qtrace_bat
     return *batch != NULL ? QTRACE_OK : qtrace_reader_read(m->reader, frame, batch, err);
 }
 
+/* The memory of a batch that its cursor has left may be that of one to come. */
 static void leave(struct qtrace_merge *m, struct qtrace_batch **batch)
 {
-    if (m->ahead != NULL && *batch != NULL) {
+    if (m->reader->coder.spare == NULL) {
+        m->reader->coder.spare = *batch;
+        *batch = NULL;
+    } else if (m->ahead != NULL) {
         qt_ahead_give(m->ahead, batch);
     } else {
         qtrace_batch_free(batch);

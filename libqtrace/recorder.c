@@ -192,6 +192,14 @@ static void end_loss(struct qt_producer *p)
     put_event(p, QTRACE_EVENT_LOST, take_seq(p->recorder), now(p->recorder), 4, args);
 }
 
+/* While one stream is alone its order is clear, and its sync events tell the time only. */
+#define ALONE_CHUNKS 8
+
+static bool wants_sync(const struct qt_producer *p)
+{
+    return p->recorder->n_live > 1 || atomic_load(&p->ring.head) % ALONE_CHUNKS == 0;
+}
+
 /* With the lock held: the chunk is full, find the next place. */
 static void next_chunk(struct qt_producer *p)
 {
@@ -210,7 +218,7 @@ static void next_chunk(struct qt_producer *p)
     bool room = wait_for_room(p);
     if (p->closed) {
         __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
-    } else if (room && !waiting_first) {
+    } else if (room && !waiting_first && wants_sync(p)) {
         /* (what waits has an older place in the order than this) */
         put_event(p, QTRACE_EVENT_SYNC, take_seq(p->recorder), now(p->recorder), 0, NULL);
     } else if (!room) {

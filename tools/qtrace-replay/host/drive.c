@@ -91,7 +91,7 @@ static int begin_again(struct qtrace_merge **merge, struct qtrace_error *err)
     qtrace_reader_select(host.reader, host.select);
     int code = qtrace_merge_open(merge, host.reader, err);
     if (code == QTRACE_OK && host_needs_rows()) {
-        qtrace_merge_read_ahead(*merge, MIN(g_get_num_processors(), MAX_AHEAD));
+        qtrace_merge_read_ahead(*merge, MIN(g_get_num_processors() - 1, MAX_AHEAD));
     }
     return code;
 }
