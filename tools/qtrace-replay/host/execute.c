@@ -43,25 +43,23 @@ static inline struct host_block *block_of(uint32_t id)
 
 /* ---- operations ---- */
 
-static bool condition_holds(const struct host_op *op, unsigned vcpu)
+static bool condition_holds(unsigned cond, uint64_t value, uint64_t imm)
 {
-    uint64_t value = *host_entry(op->score, op->offset, vcpu);
-
-    switch (op->cond) {
+    switch (cond) {
     case QEMU_PLUGIN_COND_EQ:
-        return value == op->imm;
+        return value == imm;
     case QEMU_PLUGIN_COND_NE:
-        return value != op->imm;
+        return value != imm;
     case QEMU_PLUGIN_COND_LT:
-        return value < op->imm;
+        return value < imm;
     case QEMU_PLUGIN_COND_LE:
-        return value <= op->imm;
+        return value <= imm;
     case QEMU_PLUGIN_COND_GT:
-        return value > op->imm;
+        return value > imm;
     case QEMU_PLUGIN_COND_GE:
-        return value >= op->imm;
+        return value >= imm;
     default:
-        return op->cond == QEMU_PLUGIN_COND_ALWAYS;
+        return cond == QEMU_PLUGIN_COND_ALWAYS;
     }
 }
 
@@ -80,11 +78,32 @@ static inline void run_ops(const struct host_op *op, const struct host_op *end, 
 {
     for (; op < end; op++) {
         if (op->kind == HOST_OP_CALL ||
-            (op->kind == HOST_OP_CALL_IF && condition_holds(op, vcpu))) {
+            (op->kind == HOST_OP_CALL_IF &&
+             condition_holds(op->cond, *host_entry(op->score, op->offset, vcpu), op->imm))) {
             host.current = op->plugin;
             ((qemu_plugin_vcpu_udata_cb_t)op->func)(vcpu, op->userdata);
         } else if (op->kind != HOST_OP_CALL_IF) {
             run_inline(op, vcpu);
+        }
+    }
+    host.current = NULL;
+}
+
+static inline void run_steps(const struct host_block *block, unsigned vcpu)
+{
+    const struct host_step *step = block->step, *end = step + block->n_steps;
+
+    for (; step < end; step++) {
+        uint64_t *place = (uint64_t *)(void *)(step->place + vcpu * step->stride);
+
+        if (step->kind == HOST_OP_ADD) {
+            *place += step->imm;
+        } else if (step->kind == HOST_OP_STORE) {
+            *place = step->imm;
+        } else if (step->kind == HOST_OP_CALL ||
+                   condition_holds(step->cond, *place, step->imm)) {
+            host.current = step->plugin;
+            ((qemu_plugin_vcpu_udata_cb_t)step->func)(vcpu, step->userdata);
         }
     }
     host.current = NULL;
@@ -279,6 +298,34 @@ static void run_whole(const struct host_block *block, const struct qtrace_item *
     host.current = NULL;
 }
 
+/* The same if each instruction has one callback of either kind: its point is that of its number. */
+static void run_plain(const struct host_block *block, const struct qtrace_item *item, uint32_t i)
+{
+    const struct qtrace_batch *b = item->batch;
+    const uint32_t end = b->access_end[i], started = MIN(b->started[i], block->n_insns);
+    const unsigned vcpu = item->vcpu;
+    uint32_t row = row_begin(item, i);
+
+    host.current = block->point[0].only.plugin;
+    for (uint32_t insn = 0; insn < started; insn++) {
+        const struct host_call *run = &block->point[insn].only, *access;
+
+        ((qemu_plugin_vcpu_udata_cb_t)run->func)(vcpu, run->userdata);
+        if (row == end || b->insn[row] > insn) {
+            continue;
+        }
+        host.access = b;
+        do {
+            access = &block->mem[b->insn[row]].only;
+            host.access_row = row;
+            ((qemu_plugin_vcpu_mem_cb_t)access->func)(vcpu, b->flags[row], b->vaddr[row],
+                                                      access->userdata);
+        } while (++row < end && b->insn[row] <= insn);
+        host.access = NULL;
+    }
+    host.current = NULL;
+}
+
 /* How many rows from row i on make the same call for each access and do nothing else. */
 static uint32_t count_uniform(const struct qtrace_item *item, uint32_t i, unsigned calls)
 {
@@ -329,7 +376,7 @@ static void run_mixed(struct stream *s, struct host_block *block, const struct q
     uint32_t end = row_end(item, i);
 
     if (G_LIKELY(item->batch->n_foreign == 0 && end == item->batch->access_end[i])) {
-        run_whole(block, item, i);
+        (block->plain ? run_plain : run_whole)(block, item, i);
         return;
     }
     enter(&s->last, block, item->batch->started[i]);
@@ -348,6 +395,34 @@ static void run_started(const struct host_block *block, uint32_t started, unsign
         run_point(block, p, vcpu);
     }
     host.current = NULL;
+}
+
+/* Is row i a whole execution of a block that has steps? */
+static inline bool has_steps(const struct host_block *block, const struct qtrace_batch *b,
+                             uint32_t i)
+{
+    return block->step != NULL && b->started[i] == block->n_insns && b->n_foreign == 0;
+}
+
+/* Row i and those like it behind it. Returns the first row that is left. */
+static uint32_t run_stepped(struct stream *s, struct host_block *block,
+                            const struct qtrace_item *item, uint32_t i)
+{
+    const struct qtrace_batch *b = item->batch;
+    struct host_block *next = block;
+
+    do {
+        block = next;
+        run_steps(block, item->vcpu);
+        i++;
+        next = i < item->block_end && b->block[i] < host.block->len
+                   ? host.block->pdata[b->block[i]]
+                   : NULL;
+    } while (next != NULL && next->epoch == host.epoch && has_steps(next, b, i) &&
+             !host.changes_pending);
+    s->last.block = block;
+    s->last.epoch = host.epoch;
+    return i;
 }
 
 static inline void run_block(struct stream *s, struct host_block *block,
@@ -438,6 +513,8 @@ uint32_t host_run_rows(const struct qtrace_item *item)
             run_unknown(s, item, i++);
         } else if (block->calls != 0 && b->n_foreign == 0) {
             i = run_uniform(s, item, i, block->calls);
+        } else if (has_steps(block, b, i)) {
+            i = run_stepped(s, block, item, i);
         } else {
             run_block(s, block, item, i++);
         }

@@ -121,15 +121,30 @@ struct host_mem {
     const struct host_op *begin, *end;
 };
 
+/* One of the things that happen when a block is executed from its beginning to its end. */
+struct host_step {
+    uint8_t kind; /* enum host_op_kind, but never HOST_OP_ADD_RAW */
+    uint8_t cond; /* enum qemu_plugin_cond */
+    uint64_t imm;
+    char *place;   /* of vCPU 0: it is added to, stored to or compared with imm */
+    size_t stride; /* to that of the next vCPU */
+    void *func;
+    void *userdata;
+    struct host_plugin *plugin;
+};
+
 /* What executions look at comes first. */
 struct host_block {
     unsigned epoch;  /* host.epoch when the plugins were last told of it */
     uint32_t n_insns;
+    struct host_step *step; /* NULL: a whole execution is to be taken apart like any other */
+    uint32_t n_steps;
     uint32_t n_block_ops;
     uint32_t n_ops;
     struct host_op *op; /* in order of execution */
     struct host_mem *mem; /* by instruction; NULL = there are none */
     bool only_mem; /* no instruction has operations on execution */
+    bool plain;    /* each has one callback on execution and one on accesses, of one plugin */
     uint8_t needs; /* HOST_NEEDS_*, of its operations */
     uint16_t calls; /* each access calls host.call[calls], and there is nothing else; 0 = no */
     uint32_t n_points;
@@ -227,6 +242,10 @@ void host_dispatch(const struct qtrace_event *event, unsigned vcpu);
 /* translate.c: tell the plugins of a block; compile what they registered. */
 struct host_block *host_announce(uint32_t id);
 void host_add_op(struct host_block *block, const struct host_op *op);
+
+/* steps.c: what is compiled becomes steps; all again when scoreboards have moved. */
+void host_make_steps(struct host_block *block);
+void host_make_all_steps(void);
 
 /* Where the operations on the execution of an instruction end. */
 static inline const struct host_op *host_exec_end(const struct host_block *block,

@@ -31,6 +31,7 @@ void host_vcpu_seen(unsigned vcpu)
         for (struct qemu_plugin_scoreboard *s = boards.next; s != &boards; s = s->next) {
             grow(s);
         }
+        host_make_all_steps();
     }
     *index = (int)vcpu;
     g_hash_table_add(host.live, index);
