@@ -95,8 +95,8 @@ done
 faults=("$GUESTS/x86_64/faults" 5)
 for version in 1 2 3 4; do
     for arch in x86_64 s390x; do
-        for what in queries events conditions boards; do
-            if ((version < 2)) && [[ $what == [cb]* ]]; then
+        for what in queries events conditions steps boards; do
+            if ((version < 2)) && [[ $what == [cbs]* ]]; then
                 continue
             fi
             run_both "$(qemu_of $version $arch)" "$tmp/api$version.so,tag=$what:,$what" \

@@ -7,6 +7,8 @@
  *   queries      whatever can be asked about the run, blocks and instructions
  *   events       vCPUs, system calls and flushes, each with the list of vCPUs
  *   conditions   conditional callbacks and stores (2)
+ *   steps        inline operations on execution, many to a place, some of which have bytes in
+ *                common, between callbacks that look at them (2)
  *   boards       scoreboards of several sizes and the u64 helpers (2)
  *   reset=WHERE      be reset there, and uninstalled the second time: trans, block, insn, mem,
  *                    syscall, ret, install, access (nothing but accesses is registered)
@@ -301,6 +303,96 @@ static void install_conditions(qemu_plugin_id_t id)
     conditional = qemu_plugin_scoreboard_new(sizeof(struct conditional));
     qemu_plugin_register_vcpu_tb_trans_cb(id, condition_block);
     qemu_plugin_register_atexit_cb(id, conditions_end, NULL);
+}
+
+/* ---- steps ---- */
+
+struct stepped {
+    uint64_t sum, last, mixed, wide[2];
+};
+
+static struct qemu_plugin_scoreboard *stepped;
+static uint64_t looks;
+
+static qemu_plugin_u64 stepped_at(size_t offset)
+{
+    return (qemu_plugin_u64){ stepped, offset };
+}
+
+static void say_stepped(unsigned int vcpu)
+{
+    struct stepped *s = qemu_plugin_scoreboard_find(stepped, vcpu);
+
+    say("look %" PRIu64 " of %u: %" PRIu64 " %" PRIx64 " %" PRIu64 " %" PRIx64 " %" PRIx64, looks,
+        vcpu, s->sum, s->last, s->mixed, s->wide[0], s->wide[1]);
+}
+
+static void on_look(unsigned int vcpu, void *userdata)
+{
+    if (++looks % 19 == 1) {
+        say_stepped(vcpu);
+    }
+}
+
+static void step_add(struct qemu_plugin_insn *insn, size_t offset, uint64_t n)
+{
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                        stepped_at(offset), n);
+}
+
+static void step_store(struct qemu_plugin_insn *insn, size_t offset, uint64_t n)
+{
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_STORE_U64,
+                                                        stepped_at(offset), n);
+}
+
+static void step_insn(struct qemu_plugin_insn *insn, size_t i)
+{
+    const size_t wide = offsetof(struct stepped, wide), mixed = offsetof(struct stepped, mixed);
+    const uint64_t pc = qemu_plugin_insn_vaddr(insn);
+
+    step_add(insn, offsetof(struct stepped, sum), i + 1);
+    step_store(insn, offsetof(struct stepped, last), pc);
+    step_add(insn, mixed, 3);
+    if (pc % 3 == 1) {
+        step_store(insn, mixed, pc % 100);
+    }
+    step_add(insn, mixed, 1);
+    step_add(insn, wide, UINT64_C(0x100000001));
+    if (pc % 4 == 2) { /* half of it, and half of the next */
+        step_add(insn, wide + 4, pc % 16);
+        step_store(insn, wide + 4, pc % 7);
+    }
+    step_add(insn, wide + 8, 5);
+    if (pc % 5 == 3) {
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, on_look, QEMU_PLUGIN_CB_NO_REGS,
+                                                    QEMU_PLUGIN_COND_LT, stepped_at(mixed), 50,
+                                                    NULL);
+    }
+}
+
+static void step_block(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    if (qemu_plugin_tb_vaddr(tb) / 4 % 7 == 0) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_look, QEMU_PLUGIN_CB_NO_REGS, NULL);
+    }
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+        step_insn(qemu_plugin_tb_get_insn(tb, i), i);
+    }
+}
+
+static void steps_end(qemu_plugin_id_t id, void *userdata)
+{
+    for (int i = 0; i < qemu_plugin_num_vcpus(); i++) {
+        say_stepped((unsigned)i);
+    }
+}
+
+static void install_steps(qemu_plugin_id_t id)
+{
+    stepped = qemu_plugin_scoreboard_new(sizeof(struct stepped));
+    qemu_plugin_register_vcpu_tb_trans_cb(id, step_block);
+    qemu_plugin_register_atexit_cb(id, steps_end, NULL);
 }
 
 /* ---- boards ---- */
@@ -694,6 +786,8 @@ static bool install_what(qemu_plugin_id_t id, const qemu_info_t *info, const cha
 #if QEMU_PLUGIN_API_VERSION >= 2
     } else if (strcmp(what, "conditions=on") == 0) {
         install_conditions(id);
+    } else if (strcmp(what, "steps=on") == 0) {
+        install_steps(id);
     } else if (strcmp(what, "boards=on") == 0) {
         install_boards(id);
 #endif
