@@ -160,9 +160,9 @@ QT_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t i
     }
     r->entry[r->current].successor = entry;
     r->current = entry;
-    r->entry[entry].count++;
     r->id = id;
-    r->length = r->entry[entry].length;
+    r->length = r->entry[entry].length; /* before it is written to, or it is waited for */
+    r->entry[entry].count++;
     r->history = qt_history(r->history, id);
     r->next = &r->entry[entry].first;
     r->n_blocks++;
