@@ -193,7 +193,7 @@ static void end_loss(struct qt_producer *p)
 }
 
 /* While one stream is alone its order is clear, and its sync events tell the time only. */
-#define ALONE_CHUNKS 8
+#define ALONE_CHUNKS 32
 
 static bool wants_sync(const struct qt_producer *p)
 {

@@ -7,15 +7,18 @@
 #include "pair.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <signal.h>
 #include <unistd.h>
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INCOMPLETE = 3, EXIT_DAMAGED = 4, EXIT_REFUSED = 6 };
 
 #define GAPS_SHOWN 5
+#define HEAP (3 << 20) /* bytes */
 
 struct host host;
 
@@ -321,10 +324,27 @@ static void load_plugins(void)
     }
 }
 
+/* The heap of a small replay in one go: where a page fault is dear, as in many virtual machines, one
+ * for each page takes a third of the time of a replay that only counts. Without effect where it is
+ * not to be had. */
+static void make_heap(void)
+{
+#if defined(__GLIBC__) && defined(MADV_POPULATE_WRITE)
+    const long page = sysconf(_SC_PAGESIZE);
+
+    mallopt(M_MMAP_THRESHOLD, HEAP);
+    mallopt(M_TOP_PAD, HEAP);
+    g_free(g_malloc(HEAP / 2)); /* more than is there */
+    char *end = sbrk(0), *begin = end - HEAP;
+    madvise(begin + (page - (uintptr_t)begin % page) % page, HEAP - page, MADV_POPULATE_WRITE);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct qtrace_reader *reader[2] = { NULL, NULL };
 
+    make_heap();
     parse_options(argc, argv);
     signal(SIGPIPE, SIG_IGN); /* a failed write is reported */
     open_traces(reader);
