@@ -169,7 +169,8 @@ static inline uint64_t qt_guess(const struct qt_node *nodes, const struct qt_nod
                                 unsigned size)
 {
     const uint32_t k = qt_favourite(n);
-    const uint64_t *own = &nodes[qt_favourite_base(n)].last, *other = &recent[(row - k) % QT_RECENT];
+    const uint64_t *own = &nodes[qt_favourite_base(n)].last;
+    const uint64_t *other = &recent[(row - k) % QT_RECENT];
     const uint64_t *base = k - QT_BY_RECENT < QT_BY_PARTNER - QT_BY_RECENT ? other : own;
 
     if (qt_unlikely(k == QT_BY_SCALED)) {

@@ -234,7 +234,8 @@ static void fill_access(struct qt_batch *b, const struct original *o, uint32_t r
         n = o->n_insns[id];
     }
     b->insn[row] = (uint16_t)below(n);
-    if (row > 0 && below(3) == 0 && !((b->flags[row] | b->flags[row - 1]) & QTRACE_ACCESS_FOREIGN)) {
+    if (row > 0 && below(3) == 0 &&
+        !((b->flags[row] | b->flags[row - 1]) & QTRACE_ACCESS_FOREIGN)) {
         b->insn[row] = (uint16_t)(b->insn[row - 1] % n); /* often the same once more */
         b->flags[row] = b->flags[row - 1];
     }

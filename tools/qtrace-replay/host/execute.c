@@ -298,34 +298,6 @@ static void run_whole(const struct host_block *block, const struct qtrace_item *
     host.current = NULL;
 }
 
-/* The same if each instruction has one callback of either kind: its point is that of its number. */
-static void run_plain(const struct host_block *block, const struct qtrace_item *item, uint32_t i)
-{
-    const struct qtrace_batch *b = item->batch;
-    const uint32_t end = b->access_end[i], started = MIN(b->started[i], block->n_insns);
-    const unsigned vcpu = item->vcpu;
-    uint32_t row = row_begin(item, i);
-
-    host.current = block->point[0].only.plugin;
-    for (uint32_t insn = 0; insn < started; insn++) {
-        const struct host_call *run = &block->point[insn].only, *access;
-
-        ((qemu_plugin_vcpu_udata_cb_t)run->func)(vcpu, run->userdata);
-        if (row == end || b->insn[row] > insn) {
-            continue;
-        }
-        host.access = b;
-        do {
-            access = &block->mem[b->insn[row]].only;
-            host.access_row = row;
-            ((qemu_plugin_vcpu_mem_cb_t)access->func)(vcpu, b->flags[row], b->vaddr[row],
-                                                      access->userdata);
-        } while (++row < end && b->insn[row] <= insn);
-        host.access = NULL;
-    }
-    host.current = NULL;
-}
-
 /* How many rows from row i on make the same call for each access and do nothing else. */
 static uint32_t count_uniform(const struct qtrace_item *item, uint32_t i, unsigned calls)
 {
@@ -376,7 +348,7 @@ static void run_mixed(struct stream *s, struct host_block *block, const struct q
     uint32_t end = row_end(item, i);
 
     if (G_LIKELY(item->batch->n_foreign == 0 && end == item->batch->access_end[i])) {
-        (block->plain ? run_plain : run_whole)(block, item, i);
+        run_whole(block, item, i);
         return;
     }
     enter(&s->last, block, item->batch->started[i]);

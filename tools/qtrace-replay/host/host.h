@@ -144,7 +144,6 @@ struct host_block {
     struct host_op *op; /* in order of execution */
     struct host_mem *mem; /* by instruction; NULL = there are none */
     bool only_mem; /* no instruction has operations on execution */
-    bool plain;    /* each has one callback on execution and one on accesses, of one plugin */
     uint8_t needs; /* HOST_NEEDS_*, of its operations */
     uint16_t calls; /* each access calls host.call[calls], and there is nothing else; 0 = no */
     uint32_t n_points;

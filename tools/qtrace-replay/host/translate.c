@@ -162,23 +162,6 @@ static bool is_uniform(const struct host_block *block)
     return true;
 }
 
-static bool is_plain(const struct host_block *block)
-{
-    const struct host_plugin *plugin = block->n_points == 0 ? NULL : block->point[0].only.plugin;
-
-    if (block->n_points < block->n_insns || block->mem == NULL) {
-        return false;
-    }
-    for (uint32_t i = 0; i < block->n_insns; i++) {
-        const struct host_call *run = &block->point[i].only, *access = &block->mem[i].only;
-        if (run->func == NULL || access->func == NULL || run->plugin != plugin ||
-            access->plugin != plugin) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The number of a call. Plugins that have one for each block get none for most. */
 static uint16_t number_of(const struct host_call *call)
 {
@@ -203,7 +186,6 @@ static void compile(struct host_block *block)
     block->calls = 0;
     block->needs = 0;
     block->only_mem = true;
-    block->plain = false;
     if (block->ops != NULL) {
         sort_ops(block);
         for (uint32_t i = 0; i < block->n_ops; i++) {
@@ -214,7 +196,6 @@ static void compile(struct host_block *block)
             split_point(block, &block->point[i]);
         }
         block->calls = is_uniform(block) ? number_of(&block->mem[0].only) : 0;
-        block->plain = is_plain(block);
     }
     host_make_steps(block);
 }
