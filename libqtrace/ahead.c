@@ -218,7 +218,7 @@ struct qtrace_batch *qt_ahead_take(struct qt_ahead *ahead, size_t frame)
 void qt_ahead_give(struct qt_ahead *ahead, struct qtrace_batch **batch)
 {
     pthread_mutex_lock(&ahead->lock);
-    if (*batch != NULL && ahead->n_spare < ahead->n_slots) {
+    if (ahead->n_spare < ahead->n_slots) {
         ahead->spare[ahead->n_spare++] = *batch;
         *batch = NULL;
     }

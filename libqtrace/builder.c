@@ -6,7 +6,8 @@
 #include "words.h"
 
 /* Most of many threads are short: the first frame of a stream is small. */
-static const struct qt_frame_size first_frame = {1u << 15, 11, 1u << 19};
+static const struct qt_frame_size first_frame = {
+    .rows = 1u << 15, .bits = 11, .bits_full = 11, .bytes = 1u << 19};
 
 /* Events that a frame may have and still wait for the end of its row. */
 #define SOFT_EVENTS (QT_MAX_EVENTS / 2)
@@ -35,9 +36,18 @@ static const struct qt_frame_size *size_now(const struct qt_builder *b,
     return b->head.first_block == 0 && first_frame.rows < size->rows ? &first_frame : size;
 }
 
+/* A program goes on as it has gone so far. What has no place in the tables is never predicted, and
+ * its frame has no summary. */
+static unsigned table_bits(const struct qt_predictor *last, const struct qt_frame_size *size)
+{
+    const uint32_t enough = 3u << size->bits >> 2;
+
+    return last->n_entries > enough || last->n_nodes > 2 * enough ? size->bits_full : size->bits;
+}
+
 static int open_frame(struct qt_builder *b, const struct qt_frame_size *size)
 {
-    unsigned bits = size_now(b, size)->bits;
+    unsigned bits = table_bits(&b->encoder.predictor, size_now(b, size));
     if (b->open) {
         return QTRACE_OK;
     }

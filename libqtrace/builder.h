@@ -21,6 +21,7 @@
 struct qt_frame_size {
     uint32_t rows; /* block and access rows; it ends with the block row that reaches them */
     unsigned bits; /* of its tables */
+    unsigned bits_full; /* the same when those of the frame before were nearly full, or would be */
     uint32_t bytes; /* of its columns, before compression; it ends soon after */
 };
 

@@ -244,6 +244,9 @@ static int read_next(struct qtrace_merge *m, struct cursor *c, struct qtrace_bat
 /* The memory of a batch that its cursor has left may be that of one to come. */
 static void leave(struct qtrace_merge *m, struct qtrace_batch **batch)
 {
+    if (*batch == NULL) {
+        return;
+    }
     if (m->reader->coder.spare == NULL) {
         m->reader->coder.spare = *batch;
         *batch = NULL;

@@ -18,7 +18,7 @@
 /* log2 of the number of entries of the tables; each frame says which it has. */
 #define QT_BITS_MIN 8
 #define QT_BITS_MAX 16
-/* What frames of a single stream have. Four times as many entries make a trace 2 % smaller, but
+/* What is enough for most programs: with four times as many entries traces are 2 % smaller, but
  * encoder and decoder 5 to 10 % slower: the tables do not stay in a CPU's own cache then. */
 #define QT_BITS_USUAL 14
 

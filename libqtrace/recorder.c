@@ -122,7 +122,7 @@ static void put_event(struct qt_producer *p, enum qtrace_event_kind kind, uint64
                       uint64_t time, unsigned n_args, const uint64_t *args)
 {
     uint64_t words[2 + QTRACE_EVENT_ARGS] = {seq, time};
-    p->time = time;
+    p->seq = seq;
     if (n_args) {
         memcpy(words + 2, args, n_args * sizeof(*args));
     }
@@ -192,12 +192,13 @@ static void end_loss(struct qt_producer *p)
     put_event(p, QTRACE_EVENT_LOST, take_seq(p->recorder), now(p->recorder), 4, args);
 }
 
-/* While one stream is alone its order is clear, and its sync events tell the time only. */
+/* While nothing happens in other streams the order is clear, and sync events tell the time only. */
 #define ALONE_CHUNKS 32
 
 static bool wants_sync(const struct qt_producer *p)
 {
-    return p->recorder->n_live > 1 || atomic_load(&p->ring.head) % ALONE_CHUNKS == 0;
+    return atomic_load(&p->recorder->seq) != p->seq ||
+           atomic_load(&p->ring.head) % ALONE_CHUNKS == 0;
 }
 
 /* With the lock held: the chunk is full, find the next place. */
@@ -463,8 +464,7 @@ uint32_t qt_recorder_define(struct qt_recorder *r, struct qtrace_translation *de
             id = r->n_translations++;
             definition->id = id;
             seq = take_seq(r);
-            /* in a stream the time of its last event is near enough: each chunk begins with one */
-            time = self ? self->time : now(r);
+            time = now(r);
             *d = (struct definition){NULL, definition};
             *r->last = d;
             r->last = &d->next;
@@ -579,13 +579,14 @@ static struct qt_frame_size frame_size(const struct qt_recorder *r)
 {
     struct qt_frame_size size = {
         .rows = r->values ? FRAME_ROWS / 2 : FRAME_ROWS, /* values double what a row takes */
-        .bits = QT_BITS_USUAL,
+        .bits_full = QT_BITS_MAX,
         .bytes = r->writer_options.level > 0 ? FRAME_BYTES : FRAME_BYTES_STORED,
     };
-    for (uint32_t n = r->n_live; n > 1 && size.bits > QT_BITS_MIN; n /= 2) {
+    for (uint32_t n = r->n_live; n > 1 && size.bits_full > QT_BITS_MIN; n /= 2) {
         size.rows /= 2;
-        size.bits--;
+        size.bits_full--;
     }
+    size.bits = size.bits_full < QT_BITS_USUAL ? size.bits_full : QT_BITS_USUAL;
     return size;
 }
 

@@ -51,7 +51,7 @@ struct qt_producer {
     /* from here on cold */
     struct qt_recorder *recorder;
     uint32_t stream, vcpu;
-    uint64_t time;      /* of the last event; own thread */
+    uint64_t seq;       /* of the last event; own thread */
     bool open;          /* the recorder's thread reads it; recorder->lock */
     bool losing;        /* words go to the scratch chunk; own thread and lock */
     uint32_t carry;     /* PARTIAL of the last recorded block, met in a scratch chunk */

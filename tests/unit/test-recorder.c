@@ -13,6 +13,7 @@
 
 #include "qtrace/reader.h"
 #include "recorder.h"
+#include "scan.h"
 #include "thread-test.h"
 
 #define MAX_IDS 65536
@@ -731,4 +732,119 @@ Test(recorder, exit_does_not_wait)
     cr_assert_eq(summary.blocks, 2);
     cr_assert_eq(summary.insns, 2);
     cr_assert_eq(total_lost(&summary), 0);
+}
+
+static void start(struct qt_recorder_options *options)
+{
+    struct qtrace_error err = {0};
+
+    options->writer = (struct qtrace_writer_options){sizeof(options->writer), 1, true, "test"};
+    options->ring_bytes = TINY;
+    options->rings_bytes = TINY * 64;
+    options->wait_ms = 600000;
+    cr_assert_eq(qt_recorder_start(&recorder, options, &err), 0, "%s", err.message);
+}
+
+static struct qtrace_reader *stop_and_read(const struct qt_recorder_options *options)
+{
+    struct qt_summary summary = {0};
+    struct qtrace_reader *reader;
+    struct qtrace_error err = {0};
+
+    qt_recorder_stop(recorder, "exit", &summary);
+    cr_assert_eq(total_lost(&summary), 0);
+    cr_assert_eq(qtrace_reader_open(&reader, options->path, &err), 0, "%s", err.message);
+    unlink(options->path);
+    return reader;
+}
+
+static void push_blocks(struct qt_producer *p, uint32_t n, uint32_t ids)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        qt_push_block(p, qt_word_block(i % ids, 1));
+        *p->slot = 0;
+    }
+}
+
+/* Where the tables of a frame were too small the next one has larger ones: then it has a summary. */
+Test(recorder, tables_for_a_large_program)
+{
+    struct qt_recorder_options options = {.path = "/tmp/qtrace-recorder-large.qtr"};
+    static struct qt_producer p;
+    const struct qtrace_frame_info *last = NULL;
+    struct qtrace_reader *reader;
+    uint32_t ids = 20000, i;
+    bool usual = false;
+
+    start(&options);
+    cr_assert(qt_producer_open(recorder, &p, 0));
+    for (i = 0; i < ids; i++) {
+        one_insn_block(&p);
+    }
+    push_blocks(&p, 5u << 20, ids);
+    qt_producer_close(&p, true);
+    reader = stop_and_read(&options);
+    for (i = 0; i < qtrace_reader_n_frames(reader); i++) {
+        if (qtrace_reader_frame(reader, i)->of_stream) {
+            last = qtrace_reader_frame(reader, i);
+            usual |= reader->frame[i].frame.bits == QT_BITS_USUAL;
+            cr_assert(!usual || reader->frame[i].frame.bits >= QT_BITS_USUAL);
+        }
+    }
+    cr_assert(usual);
+    i = last->n_columns;
+    while (i > 0 && last->column[i - 1].id != QTRACE_COLUMN_SUMMARY) {
+        i--;
+    }
+    cr_assert(i > 0, "the last frame has no summary");
+    qtrace_reader_close(&reader);
+}
+
+/* The first event of that kind in a stream behind the place `after`, and the blocks before it. */
+static uint64_t find_event(struct qtrace_reader *reader, uint32_t stream,
+                           enum qtrace_event_kind kind, uint64_t after, uint64_t *blocks)
+{
+    uint64_t seq = 0;
+
+    for (size_t i = 0; i < qtrace_reader_n_frames(reader) && seq == 0; i++) {
+        const struct qtrace_frame_info *f = qtrace_reader_frame(reader, i);
+        struct qtrace_batch *batch = NULL;
+
+        if (!f->of_stream || f->stream != stream) {
+            continue;
+        }
+        cr_assert_eq(qtrace_reader_read(reader, i, &batch, NULL), 0);
+        for (uint32_t k = 0; k < batch->n_events && seq == 0; k++) {
+            if (batch->event[k].kind == kind && batch->event[k].seq > after) {
+                seq = batch->event[k].seq;
+                *blocks = batch->first_block + batch->event[k].block_row;
+            }
+        }
+        qtrace_batch_free(&batch);
+    }
+    return seq;
+}
+
+/* What a stream does after another has ended is placed behind that end, but for a chunk. */
+Test(recorder, order_behind_the_end_of_another)
+{
+    struct qt_recorder_options options = {.path = "/tmp/qtrace-recorder-order.qtr"};
+    static struct qt_producer a, b;
+    struct qtrace_reader *reader;
+    uint64_t end, blocks = 0;
+
+    start(&options);
+    cr_assert(qt_producer_open(recorder, &a, 0) && qt_producer_open(recorder, &b, 1));
+    one_insn_block(&a);
+    push_blocks(&b, 10, 1);
+    qt_producer_close(&b, true);
+    usleep(100000); /* so that the recorder's thread is done with it: then this one is alone */
+    push_blocks(&a, 100000, 1);
+    qt_producer_close(&a, true);
+    reader = stop_and_read(&options);
+    end = find_event(reader, 1, QTRACE_EVENT_VCPU_EXIT, 0, &blocks);
+    cr_assert_gt(end, 0);
+    cr_assert_gt(find_event(reader, 0, QTRACE_EVENT_SYNC, end, &blocks), end);
+    cr_assert_leq(blocks, QT_CHUNK_WORDS, "%zu blocks before", (size_t)blocks);
+    qtrace_reader_close(&reader);
 }

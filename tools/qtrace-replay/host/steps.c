@@ -16,12 +16,24 @@ static bool is_call(unsigned kind)
     return kind == HOST_OP_CALL || kind == HOST_OP_CALL_IF;
 }
 
-/* Do they change the same place, or places that have bytes in common? */
+static bool have_one_place(const struct host_op *a, const struct host_op *b)
+{
+    return a->kind == HOST_OP_ADD_RAW ? a->userdata == b->userdata
+                                      : a->score == b->score && a->offset == b->offset;
+}
+
+/* Where an operation writes, counted from the scoreboard that it has, if it has one. */
+static uintptr_t offset_of(const struct host_op *op)
+{
+    return op->kind == HOST_OP_ADD_RAW ? (uintptr_t)op->userdata : op->offset;
+}
+
+/* Do the places of two of the same sort have bytes in common? */
 static bool touch(const struct host_op *a, const struct host_op *b)
 {
-    const size_t distance = MAX(a->offset, b->offset) - MIN(a->offset, b->offset);
+    const uintptr_t at = offset_of(a), other = offset_of(b);
 
-    return a->score == b->score && distance < sizeof(uint64_t);
+    return a->score == b->score && MAX(at, other) - MIN(at, other) < sizeof(uint64_t);
 }
 
 /* Can nothing be said of how the two act on each other? Whatever a bare pointer points to may be
@@ -31,13 +43,7 @@ static bool are_strangers(const struct host_op *a, const struct host_op *b)
     if (is_call(a->kind) || (a->kind == HOST_OP_ADD_RAW) != (b->kind == HOST_OP_ADD_RAW)) {
         return true;
     }
-    return a->kind != HOST_OP_ADD_RAW && touch(a, b) && a->offset != b->offset;
-}
-
-static bool have_one_place(const struct host_op *a, const struct host_op *b)
-{
-    return a->kind == HOST_OP_ADD_RAW ? a->userdata == b->userdata
-                                      : a->score == b->score && a->offset == b->offset;
+    return touch(a, b) && !have_one_place(a, b);
 }
 
 /* The operation of the first n whose result op changes, with nothing in between that must stay
@@ -114,8 +120,10 @@ void host_make_steps(struct host_block *block)
 void host_make_all_steps(void)
 {
     for (guint i = 0; i < host.block->len; i++) {
-        if (host.block->pdata[i] != NULL) {
-            host_make_steps(host.block->pdata[i]);
+        struct host_block *block = host.block->pdata[i];
+
+        if (block != NULL && block->epoch == host.epoch) { /* others may know what is no more */
+            host_make_steps(block);
         }
     }
 }
