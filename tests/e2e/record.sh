@@ -124,7 +124,7 @@ record ,loss=drop,ring=64k 5
 check_status "replay of a lossy trace" 5 "$qtrace_replay" --analyzer=hotblocks "$tmp/run.qtr"
 
 mkdir "$tmp/small"
-for size in 64k 256k 512k; do
+for size in 64k 256k 384k; do
     if ! mount -t tmpfs -o "size=$size" tmpfs "$tmp/small" 2>"$tmp/stderr"; then
         skip "a full disk of $size" "$(head -n 1 "$tmp/stderr")"
         continue
@@ -178,7 +178,7 @@ read_by() (
 # Where nothing is compressed, frames are the largest; the index grows with the trace.
 for options in "" ,level=0 ,level=0,values=on; do
     "$QEMU10/qemu-x86_64" -plugin "$qtrace_plugin,out=$tmp/long.qtr,overwrite=on$options" \
-        "$guest" 300 >/dev/null
+        "$guest" 400 >/dev/null
     if touched=$("$QTRACE_BUILD/tests/touch" "$tmp/long.qtr" 700000); then
         ok "one frame${options:+, ${options#,}}: $touched"
     else
