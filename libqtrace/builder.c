@@ -47,10 +47,10 @@ static unsigned table_bits(const struct qt_predictor *last, const struct qt_fram
 
 static int open_frame(struct qt_builder *b, const struct qt_frame_size *size)
 {
-    unsigned bits = table_bits(&b->encoder.predictor, size_now(b, size));
     if (b->open) {
         return QTRACE_OK;
     }
+    unsigned bits = table_bits(&b->encoder.predictor, size_now(b, size));
     if (qt_encoder_begin(&b->encoder, bits, b->seq, b->time) < 0 ||
         (b->values && qt_encoder_values(&b->encoder, QT_WORD_VALUE_LOG2) < 0)) {
         return QTRACE_E_NOMEM;

@@ -171,17 +171,10 @@ struct place {
 
 #define KEY_REPEAT 24 /* shift */
 
-/* Instruction, flags and repeat as the key of a node. before: node of the access before. */
-static inline uint32_t make_key(const struct qt_predictor *p, uint32_t before, uint64_t insn,
-                                uint64_t flags)
+/* Instruction and flags as the key of a node; the repeat comes on top. */
+static inline uint32_t make_key(uint64_t insn, uint64_t flags)
 {
-    const uint32_t key = (uint32_t)(insn | flags << 16), last = p->node[before].key;
-    const uint32_t n = last >> KEY_REPEAT;
-
-    if (before == 0 || (last ^ key) << (32 - KEY_REPEAT) != 0) {
-        return key;
-    }
-    return key | (n < QT_REPEAT_MAX ? n + 1 : n) << KEY_REPEAT;
+    return (uint32_t)(insn | flags << 16);
 }
 
 static inline uint16_t key_insn(uint32_t key)
@@ -194,10 +187,9 @@ static inline uint8_t key_flags(uint32_t key)
     return (uint8_t)(key >> 16);
 }
 
-/* The node of an access that was not predicted; that of the access before in its row is before,
- * or 0. */
-static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t before, uint32_t id,
-                            uint32_t *node)
+/* The node of an access that was not predicted. next: where it was expected. */
+static bool surprise_access(struct access_decoder *d, uint32_t row, const uint32_t *next,
+                            uint32_t id, uint32_t *node)
 {
     /* before the first row, instructions are of an unknown block */
     uint32_t length = id == UINT32_MAX ? QTRACE_MAX_BLOCK_INSNS : qt_length(d->lengths, id), key;
@@ -216,7 +208,7 @@ static bool surprise_access(struct access_decoder *d, uint32_t row, uint32_t bef
         !qt_cursor_max(&d->shape.c, &flags, QT_ACCESS_FLAGS & ~QTRACE_ACCESS_FOREIGN)) {
         return false;
     }
-    key = make_key(d->p, before, insn, flags | foreign);
+    key = qt_repeated(d->p, next, make_key(insn, flags | foreign), KEY_REPEAT);
     *node = qt_predictor_node(d->p, id, key, qt_recent(d->p->recent, row, 1));
     if (*node == 0) {
         d->p->node[0].key = key; /* for now; nobody expects node 0 */
@@ -232,7 +224,7 @@ static bool surprise_shape(struct access_decoder *d, uint32_t row, uint32_t *nex
 {
     *last = d->shape.kind == QT_SHAPE_END;
     *node = 0;
-    if (!*last && !surprise_access(d, row, qt_node_before(d->p, next), id, node)) {
+    if (!*last && !surprise_access(d, row, next, id, node)) {
         return false;
     }
     if (qt_can_learn(d->p, next)) {
@@ -250,7 +242,7 @@ static bool surprise_address(struct access_decoder *d, const struct place *at, u
     const bool literal = kind < QT_ADDRESS_BY;
     const uint32_t k = kind - (literal ? QT_ADDRESS_FROM_OWN : QT_ADDRESS_BY);
     uint64_t base[QT_PREDICTORS], step[QT_PREDICTORS], distance;
-    const uint64_t *sequel;
+    uint64_t *sequel;
     uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) ? qt_favourite(&p->node[node]) : k;
 
     if (!qt_cursor_varint_if(&d->literal, literal, &distance)) {
@@ -264,7 +256,7 @@ static bool surprise_address(struct access_decoder *d, const struct place *at, u
     step[QT_BY_SEQUEL] = 0;
     *address = base[k] + (literal ? qt_unzigzag64(distance) : step[k]);
     qt_find_partner(p, node, *address, literal);
-    qt_learn(p, node, favourite, base, *address);
+    qt_learn(p, node, favourite, base, sequel, *address);
     return qt_next_token(&d->address, QT_ADDRESS_KINDS);
 }
 

@@ -147,23 +147,11 @@ uint32_t qt_encoder_block(struct qt_encoder *e, uint32_t run, uint32_t previous,
     return qt_predictor_entry(p, id, length);
 }
 
-/* The key with its repeat, if the node of the access before is `before`. */
-static uint32_t repeated(const struct qt_predictor *p, uint32_t before, uint32_t key)
-{
-    const uint32_t n = p->node[before].key >> QT_KEY_REPEAT;
-
-    if (before == 0 || !qt_has_key(&p->node[before], key)) {
-        return key;
-    }
-    return key | (n < QT_REPEAT_MAX ? n + 1 : n) << QT_KEY_REPEAT;
-}
-
 uint32_t qt_encoder_shape(struct qt_encoder *e, uint32_t run, uint32_t *next, uint32_t id,
                           uint32_t key, uint64_t near)
 {
-    const uint32_t before = qt_node_before(&e->predictor, next);
-    uint32_t node = qt_predictor_node(&e->predictor, id, repeated(&e->predictor, before, key),
-                                      near);
+    uint32_t node = qt_predictor_node(
+        &e->predictor, id, qt_repeated(&e->predictor, next, key, QT_KEY_REPEAT), near);
     uint32_t insn = qt_word_access_insn(key & 0xffff);
     bool foreign = key & QT_KEY_FOREIGN;
 

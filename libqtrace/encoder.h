@@ -189,10 +189,11 @@ static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_predictor 
                                          uint32_t node, unsigned size, uint64_t address)
 {
     uint32_t favourite = qt_favourite(&r->node[node]), k, kind;
-    uint64_t base[QT_PREDICTORS];
+    uint64_t base[QT_PREDICTORS], *sequel;
 
     qt_bases(p, node, r->n_accesses, r->size, size, base);
-    base[QT_BY_SEQUEL] = *qt_sequel(p, node, base[QT_BY_STRIDE]);
+    sequel = qt_sequel(p, node, base[QT_BY_STRIDE]);
+    base[QT_BY_SEQUEL] = *sequel;
     k = qt_rows_find(&p->lessons[node], base, address);
     kind = QT_ADDRESS_BY + k;
     if (k < QT_PREDICTORS) {
@@ -207,7 +208,7 @@ static inline void qt_rows_wrong_address(struct qt_rows *r, struct qt_predictor 
         r->literal = qt_put_varint_wide(r->literal, from_near ? near : own);
         qt_find_partner(p, node, address, true);
     }
-    qt_learn(p, node, favourite, base, address);
+    qt_learn(p, node, favourite, base, sequel, address);
     r->address = qt_put_token(r->address, QT_ADDRESS_KINDS, kind, r->address_run);
     r->address_run = 0;
 }

@@ -143,6 +143,20 @@ static inline uint32_t qt_node_before(const struct qt_predictor *p, const uint32
     return distance < p->n_nodes * sizeof(*p->node) ? (uint32_t)(distance / sizeof(*p->node)) : 0;
 }
 
+/* The key with the repeat that it has if *next is the place of its node. The repeat stands above
+ * the other bits of a key, from bit `shift` on. */
+static inline uint32_t qt_repeated(const struct qt_predictor *p, const uint32_t *next, uint32_t key,
+                                   unsigned shift)
+{
+    const uint32_t before = qt_node_before(p, next), last = p->node[before].key;
+    const uint32_t n = last >> shift;
+
+    if (before == 0 || (last ^ key) << (32 - shift) != 0) {
+        return key;
+    }
+    return key | (n < QT_REPEAT_MAX ? n + 1 : n) << shift;
+}
+
 /* The k-th last address, k >= 1, when row accesses came before. */
 static inline uint64_t qt_recent(const uint64_t *recent, uint32_t row, uint32_t k)
 {
@@ -210,7 +224,7 @@ static inline void qt_find_partner(struct qt_predictor *p, uint32_t node, uint64
 /* A surprise: each predictor with a step learns its distance from what it builds on, the sequel
  * the address, and the favourite is another one or learns as well. */
 static inline void qt_learn(struct qt_predictor *p, uint32_t node, uint32_t favourite,
-                            const uint64_t *base, uint64_t address)
+                            const uint64_t *base, uint64_t *sequel, uint64_t address)
 {
     struct qt_node *n = &p->node[node];
     struct qt_lessons *l = &p->lessons[node];
@@ -221,7 +235,7 @@ static inline void qt_learn(struct qt_predictor *p, uint32_t node, uint32_t favo
         l->step[k] = address - base[k];
     }
     l->step[QT_BY_PARTNER] = 0;
-    *qt_sequel(p, node, n->last) = address;
+    *sequel = address;
     n->habit = qt_habit(favourite, favourite == QT_BY_PARTNER ? l->partner : node);
     n->step = l->step[favourite];
 }

@@ -101,14 +101,14 @@ mutant "forgotten bit of flags" columns.c \
 mutant "foreign blocks are one's own" columns.c \
     's/!add_foreign(d, at->row, d->p->lessons\[node\].block)/!add_foreign(d, at->row, d->p->lessons[node].block \& ~1u)/' \
     "$whole" columns.c
-mutant "repeats not counted" encoder.c 's/^    return key | (n < QT_REPEAT_MAX .*/    return key;/' \
+mutant "repeats not counted" predict.h 's/^    return key | (n < QT_REPEAT_MAX .*/    return key;/' \
     "$vector" encoder.c
-mutant "repeats without an end" columns.c 's/(n < QT_REPEAT_MAX ? n + 1 : n) <</(n + 1) <</' "$vector" \
+mutant "repeats without an end" predict.h 's/(n < QT_REPEAT_MAX ? n + 1 : n) <</(n + 1) <</' "$vector" \
     columns.c
 mutant "favourite not changed" encoder.h 's/^        favourite = k == .*;//' "$whole" encoder.c
 mutant "favourite changed to a sequel" columns.c \
     's/uint32_t favourite = (literal | (k == QT_BY_SEQUEL)) /uint32_t favourite = literal /' "$whole" columns.c
-mutant "sequel not noted" predict.h 's/^    \*qt_sequel(p, node, n->last) = address;//' \
+mutant "sequel not noted" predict.h 's/^    \*sequel = address;//' \
     "$whole" columns.c
 mutant "scale by one's own size" columns.c 's/^    at->size = size;//' "$whole" columns.c
 mutant "long run one off" tokens.h 's/t->run += (uint32_t)more;/t->run += (uint32_t)more + 1;/' "$whole" columns.c values.c

@@ -695,22 +695,30 @@ static void one_insn_block(struct qt_producer *p)
     *p->slot = 0;
 }
 
+static void start(struct qt_recorder_options *options)
+{
+    struct qtrace_error err = {0};
+
+    options->writer = (struct qtrace_writer_options){sizeof(options->writer), 1, true, "test"};
+    options->ring_bytes = TINY;
+    options->rings_bytes = TINY * 64;
+    options->wait_ms = 600000;
+    cr_assert_eq(qt_recorder_start(&recorder, options, &err), 0, "%s", err.message);
+}
+
 /* A vCPU's exit does not wait for its words to be read (QEMU 10.0 frees its callbacks under a
  * thread that stays in one); the next vCPU with its index does. */
 Test(recorder, exit_does_not_wait)
 {
     struct qt_recorder_options options = {
-        .path = "/tmp/qtrace-recorder-exit.qtr",
-        .writer = {sizeof(options.writer), 1, true, "test"},
-        .ring_bytes = TINY, .rings_bytes = TINY * 64, .wait_ms = 600000, .disas = slow_text};
+        .path = "/tmp/qtrace-recorder-exit.qtr", .disas = slow_text};
     static struct qt_producer p;
     struct qt_summary summary = {0};
-    struct qtrace_error err = {0};
     struct timespec until;
 
     sem_init(&text_asked, 0, 0);
     sem_init(&text_wanted, 0, 0);
-    cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
+    start(&options);
     cr_assert(qt_producer_open(recorder, &p, 0));
     one_insn_block(&p);
     qt_producer_close(&p, true);
@@ -732,17 +740,6 @@ Test(recorder, exit_does_not_wait)
     cr_assert_eq(summary.blocks, 2);
     cr_assert_eq(summary.insns, 2);
     cr_assert_eq(total_lost(&summary), 0);
-}
-
-static void start(struct qt_recorder_options *options)
-{
-    struct qtrace_error err = {0};
-
-    options->writer = (struct qtrace_writer_options){sizeof(options->writer), 1, true, "test"};
-    options->ring_bytes = TINY;
-    options->rings_bytes = TINY * 64;
-    options->wait_ms = 600000;
-    cr_assert_eq(qt_recorder_start(&recorder, options, &err), 0, "%s", err.message);
 }
 
 static struct qtrace_reader *stop_and_read(const struct qt_recorder_options *options)

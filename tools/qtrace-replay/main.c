@@ -344,8 +344,8 @@ int main(int argc, char **argv)
 {
     struct qtrace_reader *reader[2] = { NULL, NULL };
 
-    make_heap();
     parse_options(argc, argv);
+    make_heap();
     signal(SIGPIPE, SIG_IGN); /* a failed write is reported */
     open_traces(reader);
     open_output();

@@ -9,8 +9,8 @@
  */
 #include "host.h"
 
-/* Threads that read ahead: as many as processors, for the one that calls plugins waits at times.
- * More than this are ahead of any plugin. */
+/* Threads that read ahead: one for each processor but that of the plugins, whose thread helps when
+ * it would have to wait. More than this are ahead of any plugin. */
 #define MAX_AHEAD 3
 
 /* Ordinals up to which a stream has been delivered. */

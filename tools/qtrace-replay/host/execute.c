@@ -33,12 +33,9 @@ static struct stream *stream_state(uint32_t stream)
  * lost, nobody can know it. */
 static inline struct host_block *block_of(uint32_t id)
 {
-    struct host_block *block = id < host.block->len ? host.block->pdata[id] : NULL;
+    struct host_block *block = host_known_block(id);
 
-    if (G_UNLIKELY(block == NULL || block->epoch != host.epoch)) {
-        block = host_announce(id);
-    }
-    return block;
+    return G_LIKELY(block != NULL) ? block : host_announce(id);
 }
 
 /* ---- operations ---- */
@@ -303,9 +300,9 @@ static uint32_t count_uniform(const struct qtrace_item *item, uint32_t i, unsign
 {
     const uint32_t *id = item->batch->block, begin = i;
 
-    for (; i < item->block_end && id[i] < host.block->len; i++) {
-        const struct host_block *block = host.block->pdata[id[i]];
-        if (block == NULL || block->epoch != host.epoch || block->calls != calls) {
+    for (; i < item->block_end; i++) {
+        const struct host_block *block = host_known_block(id[i]);
+        if (block == NULL || block->calls != calls) {
             break;
         }
     }
@@ -387,11 +384,8 @@ static uint32_t run_stepped(struct stream *s, struct host_block *block,
         block = next;
         run_steps(block, item->vcpu);
         i++;
-        next = i < item->block_end && b->block[i] < host.block->len
-                   ? host.block->pdata[b->block[i]]
-                   : NULL;
-    } while (next != NULL && next->epoch == host.epoch && has_steps(next, b, i) &&
-             !host.changes_pending);
+        next = i < item->block_end ? host_known_block(b->block[i]) : NULL;
+    } while (next != NULL && has_steps(next, b, i) && !host.changes_pending);
     s->last.block = block;
     s->last.epoch = host.epoch;
     return i;

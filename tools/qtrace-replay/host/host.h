@@ -204,6 +204,14 @@ struct host {
 
 extern struct host host;
 
+/* The block as all plugins know it now; NULL: they have to be told of it first. */
+static inline struct host_block *host_known_block(uint32_t id)
+{
+    struct host_block *block = id < host.block->len ? host.block->pdata[id] : NULL;
+
+    return block != NULL && block->epoch == host.epoch ? block : NULL;
+}
+
 static inline bool host_needs_rows(void)
 {
     return (host.select & QTRACE_SELECT_BLOCKS) != 0;

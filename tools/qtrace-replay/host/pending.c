@@ -116,9 +116,9 @@ static void resume(const struct pending *p, size_t frame)
  * then have operations that are more than additions. Its rows are read again. */
 static bool is_countable(uint32_t id)
 {
-    const struct host_block *block = id < host.block->len ? host.block->pdata[id] : NULL;
+    const struct host_block *block = host_known_block(id);
 
-    return block != NULL && block->epoch == host.epoch && (block->needs & HOST_NEEDS_ORDER) == 0;
+    return block != NULL && (block->needs & HOST_NEEDS_ORDER) == 0;
 }
 
 static uint32_t countable_rows(const struct qtrace_batch *b, uint32_t begin, uint32_t end)

@@ -63,7 +63,7 @@ static uint32_t find_former(const struct host_op *first, uint32_t n, const struc
     return n;
 }
 
-/* The operations of the block, fewer of them, at short; returns how many. */
+/* The operations of the block, fewer of them, at shortened; returns how many. */
 static uint32_t shorten(const struct host_block *block, struct host_op *shortened)
 {
     uint32_t n = 0;
