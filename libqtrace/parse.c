@@ -6,6 +6,7 @@
 #include "parse.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,5 +32,18 @@ bool qt_parse_size(const char *text, size_t *size)
         return false;
     }
     *size = n << shift;
+    return true;
+}
+
+bool qt_parse_duration(const char *text, unsigned *ms)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    unsigned unit = strcmp(end, "ms") == 0 ? 1 : strcmp(end, "s") == 0 ? 1000 : 0;
+    if (errno || end == text || text[0] == '-' || !unit || n > UINT_MAX / unit) {
+        return false;
+    }
+    *ms = n * unit;
     return true;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "recorder.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sched.h>
@@ -32,6 +31,12 @@ struct definition {
     struct qtrace_translation *translation;
 };
 
+/* How long others have waited for the recorder's thread since it last did something. */
+struct patience {
+    uint64_t taken;         /* chunks, then */
+    uint64_t waited, until; /* in all, and the end of what that counts */
+};
+
 struct qt_recorder {
     pthread_mutex_t lock;
     pthread_cond_t room;   /* producers wait for chunks, close and stop for the thread */
@@ -39,9 +44,10 @@ struct qt_recorder {
     pthread_t thread;
     struct timespec start;
     bool user, values, drop;
-    unsigned wait_ms;
+    uint64_t wait_ns;
     size_t ring_bytes, rings_bytes;
     _Atomic uint64_t seq;
+    _Atomic uint64_t taken; /* chunks, by the thread, from all rings */
     atomic_bool abandoned; /* a forked child */
     bool opened, stopping, stopped;
 
@@ -53,6 +59,7 @@ struct qt_recorder {
     struct definition *first, **last;
     uint32_t n_translations;
     bool has_run;
+    struct patience patience;
 
     /* the thread's own */
     const char *path;
@@ -139,6 +146,35 @@ static struct timespec deadline(uint64_t ns)
     return t;
 }
 
+/* Has the thread done nothing for as long as anybody is to wait for it? With the lock held, like
+ * the next. */
+static bool is_stuck(struct qt_recorder *r)
+{
+    uint64_t taken = atomic_load(&r->taken);
+    if (r->patience.taken != taken) {
+        r->patience.taken = taken;
+        r->patience.waited = 0;
+    }
+    return r->patience.waited >= r->wait_ns;
+}
+
+#define WAIT_STEPS 20
+
+/* Wait for a part of what is allowed. What several wait at the same time counts once. So do long
+ * pauses, in which the whole process was stopped, for a step: the thread could do nothing either. */
+static void wait_a_step(struct qt_recorder *r)
+{
+    uint64_t step = r->wait_ns / WAIT_STEPS + 1, begin = now(r);
+    struct timespec until = deadline(step);
+    pthread_cond_signal(&r->wanted);
+    pthread_cond_timedwait(&r->room, &r->lock, &until);
+    uint64_t end = now(r), from = begin > r->patience.until ? begin : r->patience.until;
+    if (end > from) {
+        r->patience.waited += end - from < step ? end - from : step;
+        r->patience.until = end;
+    }
+}
+
 /* Is there a free chunk? If not, wait until most are, no longer than allowed: waking up is dear,
  * so it shall be worth it. Called and returns with the lock held. */
 static bool wait_for_room(struct qt_producer *p)
@@ -147,12 +183,9 @@ static bool wait_for_room(struct qt_producer *p)
     if (qt_ring_has_room(&p->ring) || r->drop) {
         return qt_ring_has_room(&p->ring);
     }
-    struct timespec until = deadline(r->wait_ms * 1000000ull);
-    int result = 0;
     atomic_store(&p->waiting, true);
-    while (!qt_ring_is_low(&p->ring) && !p->closed && result != ETIMEDOUT) {
-        pthread_cond_signal(&r->wanted);
-        result = pthread_cond_timedwait(&r->room, &r->lock, &until);
+    while (!qt_ring_is_low(&p->ring) && !p->closed && !is_stuck(r)) {
+        wait_a_step(r);
     }
     atomic_store(&p->waiting, false);
     return qt_ring_has_room(&p->ring);
@@ -514,11 +547,9 @@ static void note_no_memory(struct qt_recorder *r)
 
 static void write_run(struct qt_recorder *r)
 {
-    if (!r->run_written && r->has_run) {
-        struct qtrace_error err = {0};
-        note(r, qtrace_writer_run(r->writer, &r->run, &err), &err);
-        r->run_written = true;
-    }
+    struct qtrace_error err = {0};
+    note(r, qtrace_writer_run(r->writer, &r->run, &err), &err);
+    r->run_written = true;
 }
 
 static int emit(void *sink, const struct qt_builder *builder)
@@ -559,8 +590,11 @@ static void take_definitions(struct qt_recorder *r)
     struct definition *list = r->first;
     r->first = NULL;
     r->last = &r->first;
-    write_run(r);
+    bool has_run = r->has_run;
     pthread_mutex_unlock(&r->lock);
+    if (has_run && !r->run_written) { /* (not under the lock: writing may take its time) */
+        write_run(r);
+    }
     while (list) {
         struct definition *d = list;
         struct qtrace_error err = {0};
@@ -620,6 +654,7 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
         qt_ring_forget(&p->ring, words - skip);
         /* in one order with the flag of who waits: one of both sees the other's */
         atomic_store(&p->ring.tail, tail + 1);
+        atomic_fetch_add_explicit(&r->taken, 1, memory_order_relaxed);
         if (atomic_load(&p->waiting) && qt_ring_is_low(&p->ring)) {
             pthread_mutex_lock(&r->lock);
             pthread_cond_broadcast(&r->room);
@@ -818,7 +853,7 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->user = options->user;
     r->values = options->values;
     r->drop = options->drop;
-    r->wait_ms = options->wait_ms;
+    r->wait_ns = options->wait_ms * 1000000ull;
     r->disas = options->disas;
     r->last = &r->first;
     int result = start_thread(r, err);

@@ -36,7 +36,7 @@ struct qt_recorder_options {
     bool user;          /* how addresses stand in words, see words.h */
     bool values;        /* accesses are pushed with their values */
     bool drop;          /* when a ring is full: count a loss at once instead of waiting */
-    unsigned wait_ms;   /* longest wait for a full ring */
+    unsigned wait_ms;   /* longest wait for a recorder's thread that is stuck, see below */
     /* Makes the disassembly of instructions that come without (NULL), on the recorder's thread;
      * text has room for QT_TEXT_MAX bytes. NULL: they have none. */
     void (*disas)(const struct qtrace_insn *insn, char *text);

@@ -7,9 +7,6 @@
 
 #include "callbacks.h"
 
-/* Longest wait of a vCPU for a full ring. */
-#define WAIT_MS 5000
-
 struct qt_plugin qt_plugin;
 
 static bool start(const struct qt_options *options)
@@ -25,7 +22,7 @@ static bool start(const struct qt_options *options)
         .user = !qt_plugin.system,
         .values = options->values,
         .drop = options->drop,
-        .wait_ms = WAIT_MS,
+        .wait_ms = options->wait_ms,
         .disas = qt_plugin.options.disas ? qt_disas_later : NULL,
     };
     struct qtrace_error err = {0};

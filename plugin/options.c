@@ -98,6 +98,11 @@ static bool parse_loss(struct qt_options *o, const char *value)
     return parse_switch(value, "drop", "block", &o->drop);
 }
 
+static bool parse_wait(struct qt_options *o, const char *value)
+{
+    return qt_parse_duration(value, &o->wait_ms);
+}
+
 static bool parse_verbose(struct qt_options *o, const char *value)
 {
     return parse_on_off(value, &o->verbose);
@@ -116,6 +121,7 @@ static const struct option {
     {"rings", "SIZE", "the same for all vCPUs together (256M)", parse_rings},
     {"level", "0..12", "compression: none, LZ4 fast, LZ4 HC (1)", parse_level},
     {"loss", "block|drop", "when a ring is full: wait, or count a loss (block)", parse_loss},
+    {"wait", "500ms|2s|...", "longest wait for a writer that is stuck (5s)", parse_wait},
     {"verbose", "on|off", "say at the end what was recorded (off)", parse_verbose},
 };
 
@@ -144,7 +150,8 @@ static const struct option *find_option(const char *argument, const char **value
 bool qt_options_parse(struct qt_options *options, int argc, char **argv)
 {
     *options = (struct qt_options){
-        .mem = true, .disas = true, .level = 1, .ring = 8 << 20, .rings = 256 << 20};
+        .mem = true, .disas = true, .level = 1, .ring = 8 << 20, .rings = 256 << 20,
+        .wait_ms = 5000};
     for (int i = 0; i < argc; i++) {
         const char *argument = g_str_has_prefix(argv[i], "arg=") ? argv[i] + 4 : argv[i];
         const char *value;
@@ -179,6 +186,7 @@ const char *const *qt_options_text(const struct qt_options *o, size_t *n)
     text[i++] = g_strdup_printf("rings=%zu", o->rings);
     text[i++] = g_strdup_printf("level=%u", o->level);
     text[i++] = o->drop ? "loss=drop" : "loss=block";
+    text[i++] = g_strdup_printf("wait=%ums", o->wait_ms);
     text[i++] = o->verbose ? "verbose=on" : "verbose=off";
     *n = i;
     return text;

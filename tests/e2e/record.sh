@@ -22,7 +22,8 @@ record() {
 
 # ---- options
 
-for options in nonsense=1 mem=perhaps values=2 level=13 level=-1 level= ring=x ring=0 loss=never; do
+for options in nonsense=1 mem=perhaps values=2 level=13 level=-1 level= ring=x ring=0 loss=never \
+    wait=5 wait=2h wait=-1s wait=5000000s; do
     record ",$options" 1
     if ((status != 0)) && grep -q "${options%%=*}" "$tmp/err"; then
         ok "$options is refused"
@@ -31,7 +32,8 @@ for options in nonsense=1 mem=perhaps values=2 level=13 level=-1 level= ring=x r
     fi
 done
 record ,nonsense=1 1
-for option in out= overwrite= mem= values= disas= ring= rings= level= loss= verbose=; do
+for option in out= overwrite= mem= values= disas= ring= rings= level= loss= wait= \
+    verbose=; do
     check "an unknown option: the list has $option" grep -q "^  $option" "$tmp/err"
 done
 

@@ -695,15 +695,88 @@ static void one_insn_block(struct qt_producer *p)
     *p->slot = 0;
 }
 
-static void start(struct qt_recorder_options *options)
+static void start(struct qt_recorder_options *options, unsigned wait_ms)
 {
     struct qtrace_error err = {0};
 
     options->writer = (struct qtrace_writer_options){sizeof(options->writer), 1, true, "test"};
     options->ring_bytes = TINY;
     options->rings_bytes = TINY * 64;
-    options->wait_ms = 600000;
+    options->wait_ms = wait_ms;
     cr_assert_eq(qt_recorder_start(&recorder, options, &err), 0, "%s", err.message);
+}
+
+static double seconds_of(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+struct pusher {
+    pthread_t thread;
+    struct qt_producer producer;
+    uint32_t blocks;
+};
+
+static void *push_many(void *data)
+{
+    struct pusher *p = data;
+
+    for (uint32_t i = 0; i < p->blocks; i++) {
+        qt_push_block(&p->producer, qt_word_block(0, 1));
+        *p->producer.slot = 0;
+    }
+    return NULL;
+}
+
+/* While the recorder's thread is stuck all vCPUs together wait as long as they may, once, and count
+ * from then on; when it goes on, so does the recording. */
+Test(recorder, stuck)
+{
+    struct qt_recorder_options options = {
+        .path = "/tmp/qtrace-recorder-stuck.qtr", .disas = slow_text};
+    static struct pusher p[3];
+    struct qt_summary summary = {0};
+    double begin;
+    unsigned i;
+
+    sem_init(&text_asked, 0, 0);
+    sem_init(&text_wanted, 0, 0);
+    start(&options, 500);
+    for (i = 0; i < 3; i++) {
+        cr_assert(qt_producer_open(recorder, &p[i].producer, i));
+    }
+    one_insn_block(&p[0].producer);
+    p[0].blocks = 100 * QT_CHUNK_WORDS;
+    p[1].blocks = 200 * QT_CHUNK_WORDS;
+    begin = seconds_of(CLOCK_MONOTONIC);
+    for (i = 0; i < 2; i++) {
+        cr_assert_eq(pthread_create(&p[i].thread, NULL, push_many, &p[i]), 0);
+    }
+    for (i = 0; i < 2; i++) {
+        pthread_join(p[i].thread, NULL);
+    }
+    p[2].blocks = 50 * QT_CHUNK_WORDS; /* this one comes late, and has nothing to wait for */
+    push_many(&p[2]);
+    begin = seconds_of(CLOCK_MONOTONIC) - begin;
+    cr_assert(begin > 0.4 && begin < 1.5, "they waited for %f s", begin);
+
+    sem_post(&text_wanted);
+    while (!qt_ring_is_low(&p[2].producer.ring)) {
+        usleep(1000);
+    }
+    push_many(&p[2]);
+    for (i = 0; i < 3; i++) {
+        qt_producer_close(&p[i].producer, true);
+    }
+    qt_recorder_stop(recorder, "exit", &summary);
+    unlink(options.path);
+    cr_assert_eq(summary.blocks + summary.lost.blocks, 1 + 400 * QT_CHUNK_WORDS);
+    cr_assert_eq(summary.insns + summary.lost.insns, 1 + 400 * QT_CHUNK_WORDS);
+    cr_assert_gt(summary.blocks, 45 * QT_CHUNK_WORDS);
+    cr_assert_gt(summary.lost.blocks, 300 * QT_CHUNK_WORDS);
 }
 
 /* A vCPU's exit does not wait for its words to be read (QEMU 10.0 frees its callbacks under a
@@ -718,7 +791,7 @@ Test(recorder, exit_does_not_wait)
 
     sem_init(&text_asked, 0, 0);
     sem_init(&text_wanted, 0, 0);
-    start(&options);
+    start(&options, 600000);
     cr_assert(qt_producer_open(recorder, &p, 0));
     one_insn_block(&p);
     qt_producer_close(&p, true);
@@ -773,7 +846,7 @@ Test(recorder, tables_for_a_large_program)
     uint32_t ids = 20000, i;
     bool usual = false;
 
-    start(&options);
+    start(&options, 600000);
     cr_assert(qt_producer_open(recorder, &p, 0));
     for (i = 0; i < ids; i++) {
         one_insn_block(&p);
@@ -830,7 +903,7 @@ Test(recorder, order_behind_the_end_of_another)
     struct qtrace_reader *reader;
     uint64_t end, blocks = 0;
 
-    start(&options);
+    start(&options, 600000);
     cr_assert(qt_producer_open(recorder, &a, 0) && qt_producer_open(recorder, &b, 1));
     one_insn_block(&a);
     push_blocks(&b, 10, 1);
