@@ -75,7 +75,7 @@ static void *run(void *data)
     struct qt_ahead *a = data;
     /* what the walk has found, which does not change; all else is the thread's own */
     struct qtrace_reader twin = {
-        .fd = a->reader->fd,
+        .file = a->reader->file,
         .size = a->reader->size,
         .select = a->reader->select,
         .dictionary.lengths = a->reader->dictionary.lengths,

@@ -9,6 +9,15 @@
 static const struct qt_frame_size first_frame = {
     .rows = 1u << 15, .bits = 11, .bits_full = 11, .bytes = 1u << 19};
 
+/* Rows of a frame as long as one stream is live. A row may reach beyond. */
+#define FRAME_ROWS (QT_MAX_ROWS - (1u << 18))
+
+/* Bytes of its columns. Whoever reads one frame reads the index too, of which there is the more
+ * the smaller the frames are; of a file of a gigabyte both together shall be less than one
+ * megabyte. What is compressed becomes small by that. */
+#define FRAME_BYTES (768u << 10)
+#define FRAME_BYTES_STORED (448u << 10)
+
 /* Events that a frame may have and still wait for the end of its row. */
 #define SOFT_EVENTS (QT_MAX_EVENTS / 2)
 
@@ -29,6 +38,23 @@ void qt_builder_finish(struct qt_builder *builder)
 }
 
 /* ---- frames ---- */
+
+/* The frames of several live streams are smaller, so that all of them together take no more
+ * memory, neither here nor where they are read side by side. */
+struct qt_frame_size qt_frame_size_for(uint32_t live_streams, bool values, unsigned level)
+{
+    struct qt_frame_size size = {
+        .rows = values ? FRAME_ROWS / 2 : FRAME_ROWS, /* values double what a row takes */
+        .bits_full = QT_BITS_MAX,
+        .bytes = level > 0 ? FRAME_BYTES : FRAME_BYTES_STORED,
+    };
+    for (uint32_t n = live_streams; n > 1 && size.bits_full > QT_BITS_MIN; n /= 2) {
+        size.rows /= 2;
+        size.bits_full--;
+    }
+    size.bits = size.bits_full < QT_BITS_USUAL ? size.bits_full : QT_BITS_USUAL;
+    return size;
+}
 
 static const struct qt_frame_size *size_now(const struct qt_builder *b,
                                             const struct qt_frame_size *size)
@@ -74,6 +100,7 @@ static int emit_frame(struct qt_builder *b, qt_builder_sink *emit, void *sink)
     head->first_access += rows->n_accesses;
     head->first_event += b->encoder.n_events;
     b->open = false;
+    b->n_frames++;
     return result;
 }
 
@@ -196,12 +223,6 @@ static struct qt_loss loss_of(const uint64_t *words)
     return (struct qt_loss){words[2], words[3], words[4], words[5]};
 }
 
-static bool is_loss(uint64_t word)
-{
-    return qt_control_kind(word) == QT_CONTROL_EVENT &&
-           qt_control_payload(word) == QTRACE_EVENT_LOST && qt_control_words(word) == 6;
-}
-
 static uint32_t access_words(const struct qt_builder *b, uint64_t payload)
 {
     return 2 + (b->values ? qt_word_value_words(payload >> 16) : 0);
@@ -210,7 +231,7 @@ static uint32_t access_words(const struct qt_builder *b, uint64_t payload)
 static void add_control(struct qt_builder *b, const struct qt_lengths *lengths, uint64_t word,
                         const uint64_t *words)
 {
-    if (is_loss(word)) {
+    if (qt_is_loss(word)) {
         struct qt_loss loss = loss_of(words);
         qt_builder_lose(b, &loss);
         return;
@@ -401,7 +422,7 @@ static bool count_loss_control(uint64_t word, const uint64_t *words, struct qt_l
         *carry = qt_control_payload(word);
         return true;
     }
-    if (!is_loss(word)) {
+    if (!qt_is_loss(word)) {
         return false;
     }
     struct qt_loss before = loss_of(words);
@@ -432,7 +453,7 @@ void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct q
             return; /* nonsense: it would reach beyond the chunk */
         } else {
             if (count_loss_control(word, words + i + 1, loss, carry)) {
-                any_block = any_block || (is_loss(word) && words[i + 3] > 0);
+                any_block = any_block || (qt_is_loss(word) && words[i + 3] > 0);
             } else {
                 loss->accesses += qt_control_kind(word) == QT_CONTROL_ACCESS;
                 loss->events += qt_control_kind(word) == QT_CONTROL_EVENT;

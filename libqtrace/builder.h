@@ -25,6 +25,9 @@ struct qt_frame_size {
     uint32_t bytes; /* of its columns, before compression; it ends soon after */
 };
 
+/* How large those of a recording shall be. */
+struct qt_frame_size qt_frame_size_for(uint32_t live_streams, bool values, unsigned level);
+
 struct qt_builder {
     struct qt_encoder encoder;
     bool open;                     /* the encoder is in a frame */
@@ -33,6 +36,7 @@ struct qt_builder {
     bool after_loss;               /* the block that runs is a lost one */
     bool dropping;                 /* accesses are lost until the next block */
     bool pending;                  /* something in lost waits for its place */
+    uint64_t n_frames;             /* that have ended */
     struct qtrace_frame_info head; /* of the frame: stream, vcpu, first ordinals */
     uint64_t seq, time;            /* of the last event */
     struct qt_loss lost; /* since the last frame; becomes the first event of the next */

@@ -337,7 +337,30 @@ struct batch_encoder {
     const struct qtrace_batch *b;
     const struct qt_lengths *lengths;
     uint32_t n_foreign, n_wide; /* so far */
+    size_t room; /* rows that the columns have room for */
 };
+
+static const char no_memory[] = "out of memory";
+
+/* Rows for which room is made at once: for all of a batch it would be much more than it needs. */
+#define ROOM 4096
+
+static bool make_room(struct batch_encoder *d, size_t rows)
+{
+    const size_t more = rows > ROOM ? rows : ROOM;
+
+    if (d->room < rows) {
+        qt_rows_store(d->e, &d->rows);
+        if (qt_encoder_reserve(d->e, more) < 0 ||
+            (d->e->value.on && qt_encoder_reserve_values(d->e, more * QT_VALUE_WORDS) < 0)) {
+            return false;
+        }
+        d->rows = qt_rows_load(d->e);
+        d->room = more;
+    }
+    d->room -= rows;
+    return true;
+}
 
 static const char *batch_value(struct batch_encoder *d, uint32_t row, uint32_t node)
 {
@@ -402,6 +425,9 @@ static const char *batch_accesses(struct batch_encoder *d, uint32_t end)
     if (end < row || end > d->b->n_accesses) {
         return "the ends of accesses are out of order";
     }
+    if (!make_room(d, end - row)) {
+        return no_memory;
+    }
     for (; why == NULL && row < end; row++) {
         why = batch_access(d, row);
     }
@@ -429,6 +455,9 @@ static const char *batch_blocks(struct qt_encoder *e, const struct qtrace_batch 
     uint32_t i, left;
 
     for (i = 0; why == NULL && i < b->n_blocks; i++) {
+        if (!make_room(&d, 1)) {
+            return no_memory;
+        }
         if (!qt_rows_block(&d.rows, e, b->block[i], lengths)) {
             return "a block is not defined";
         }
@@ -481,17 +510,24 @@ static unsigned value_log2(const struct qtrace_batch *b)
 
 static int begin_batch(struct qt_encoder *e, const struct qtrace_batch *b, uint64_t rows)
 {
-    if (qt_encoder_begin(e, table_bits(rows), b->first_seq, b->first_time) < 0 ||
-        qt_encoder_reserve(e, rows) < 0) {
+    if (qt_encoder_begin(e, table_bits(rows), b->first_seq, b->first_time) < 0) {
         return QTRACE_E_NOMEM;
     }
-    if (!qt_batch_has_values(b)) {
-        return QTRACE_OK;
+    return qt_batch_has_values(b) ? qt_encoder_values(e, value_log2(b)) : QTRACE_OK;
+}
+
+int qt_encoder_add_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
+                         const struct qt_lengths *lengths, const char **why)
+{
+    int ret;
+
+    *why = batch_blocks(e, batch, lengths);
+    if (*why != NULL) {
+        return *why == no_memory ? QTRACE_E_NOMEM : QTRACE_E_INVALID;
     }
-    return qt_encoder_values(e, value_log2(b)) < 0 ||
-                   qt_encoder_reserve_values(e, (size_t)b->n_accesses + b->n_wide) < 0
-               ? QTRACE_E_NOMEM
-               : QTRACE_OK;
+    ret = batch_events(e, batch);
+    *why = ret == QTRACE_E_INVALID ? "an event is wrong or out of order" : no_memory;
+    return ret;
 }
 
 int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
@@ -508,16 +544,11 @@ int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
         *why = "values cannot be of such a size";
         return QTRACE_E_INVALID;
     }
-    *why = "out of memory";
+    *why = no_memory;
     if (begin_batch(e, batch, rows) < 0) {
         return QTRACE_E_NOMEM;
     }
-    *why = batch_blocks(e, batch, lengths);
-    if (*why != NULL) {
-        return QTRACE_E_INVALID;
-    }
-    ret = batch_events(e, batch);
-    *why = ret == QTRACE_E_INVALID ? "an event is wrong or out of order" : "out of memory";
+    ret = qt_encoder_add_batch(e, batch, lengths, why);
     qt_encoder_end(e);
     return ret;
 }

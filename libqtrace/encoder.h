@@ -91,6 +91,10 @@ int qt_encoder_count(const struct qt_encoder *encoder, struct qtrace_counts *cou
 int qt_encoder_batch(struct qt_encoder *encoder, const struct qtrace_batch *batch,
                      const struct qt_lengths *lengths, const char **why);
 
+/* Add the rows and events of a batch to the frame, behind what it has. As qt_encoder_batch. */
+int qt_encoder_add_batch(struct qt_encoder *encoder, const struct qtrace_batch *batch,
+                         const struct qt_lengths *lengths, const char **why);
+
 /* An event behind the rows so far. QTRACE_E_INVALID or QTRACE_E_NOMEM. The rows must have been
  * stored. */
 int qt_encoder_event(struct qt_encoder *encoder, const struct qtrace_event *event);

@@ -44,6 +44,22 @@ int qt_io_pread(int fd, void *data, size_t size, uint64_t offset, struct qtrace_
     return QTRACE_OK;
 }
 
+int qt_source_read(const struct qt_source *source, void *data, size_t size, uint64_t offset,
+                   struct qtrace_error *err)
+{
+    uint64_t before = 0;
+    int ret = QTRACE_OK;
+
+    if (source->tail < 0 || offset < source->split) {
+        before = source->tail >= 0 && size > source->split - offset ? source->split - offset : size;
+        ret = qt_io_pread(source->fd, data, (size_t)before, offset, err);
+    }
+    return ret < 0 || before == size
+               ? ret
+               : qt_io_pread(source->tail, (uint8_t *)data + before, size - (size_t)before,
+                             offset + before, err);
+}
+
 int qt_io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
                  struct qtrace_error *err)
 {
@@ -68,7 +84,7 @@ int qt_io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
     return QTRACE_OK;
 }
 
-static int unnamed_file(struct qtrace_error *err)
+int qt_io_unnamed(struct qtrace_error *err)
 {
     const char *dir = getenv("TMPDIR");
     char path[4096];
@@ -125,7 +141,7 @@ int qt_io_spool(int fd, int *out, struct qtrace_error *err)
     if (buffer == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    to = unnamed_file(err);
+    to = qt_io_unnamed(err);
     if (to < 0) {
         free(buffer);
         return QTRACE_E_IO;

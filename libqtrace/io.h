@@ -15,6 +15,20 @@ int qt_io_pread(int fd, void *data, size_t size, uint64_t offset, struct qtrace_
 int qt_io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
                  struct qtrace_error *err);
 
+/* A file whose end may lie in another one. */
+struct qt_source {
+    int fd;
+    int tail;       /* -1 = none */
+    uint64_t split; /* from this offset on it is read from there, at the same offset */
+};
+
+/* As qt_io_pread. */
+int qt_source_read(const struct qt_source *source, void *data, size_t size, uint64_t offset,
+                   struct qtrace_error *err);
+
+/* A new file without a name, in TMPDIR. -1: *err says why. */
+int qt_io_unnamed(struct qtrace_error *err);
+
 /* Copy what is left of fd into a new unnamed file. *out is the caller's to close. */
 int qt_io_spool(int fd, int *out, struct qtrace_error *err);
 

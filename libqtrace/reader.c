@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io.h"
+#include "recover.h"
 #include "scan.h"
 
 /* ---- opening ---- */
@@ -30,13 +30,13 @@ static int take_fd(struct qtrace_reader *r, int fd, bool spool, struct qtrace_er
         return qt_io_error(err, EISDIR, UINT64_MAX, "cannot read");
     }
     if (!spool && S_ISREG(st.st_mode)) {
-        r->fd = fd;
+        r->file.fd = fd;
     } else {
-        ret = qt_io_spool(fd, &r->fd, err);
+        ret = qt_io_spool(fd, &r->file.fd, err);
         if (ret < 0) {
             return ret;
         }
-        if (fstat(r->fd, &st) < 0) {
+        if (fstat(r->file.fd, &st) < 0) {
             return qt_io_error(err, errno, UINT64_MAX, "cannot look at the file");
         }
     }
@@ -56,7 +56,7 @@ static int open_file(struct qtrace_reader *r, const char *path, struct qtrace_er
         return qt_io_error(err, errno, UINT64_MAX, "cannot open");
     }
     ret = take_fd(r, fd, false, err);
-    if (r->fd != fd) {
+    if (r->file.fd != fd) {
         close(fd);
     }
     return ret;
@@ -111,7 +111,7 @@ static void free_messages(struct qtrace_reader *r)
 /* All but the file. */
 static void forget(struct qtrace_reader *r)
 {
-    const int fd = r->fd;
+    const struct qt_source file = r->file;
     const uint64_t size = r->size;
     size_t i;
 
@@ -132,7 +132,38 @@ static void forget(struct qtrace_reader *r)
     qt_buf_finish(&r->raw);
     qt_buf_finish(&r->packed[0]);
     qt_buf_finish(&r->packed[1]);
-    *r = (struct qtrace_reader){.fd = fd, .size = size, .select = QTRACE_SELECT_ALL};
+    *r = (struct qtrace_reader){.file = file, .size = size, .select = QTRACE_SELECT_ALL};
+}
+
+/* A killed recorder has left what it had not written beside the trace: read it as if it had been
+ * written, from a file of our own. */
+static int add_tail(struct qtrace_reader *r, const char *path, struct qtrace_error *err)
+{
+    struct qt_live *live;
+    struct stat st;
+    int tail, ret = QTRACE_END;
+
+    if (r->end == NULL && strcmp(path, "-") != 0) {
+        ret = qt_live_open(&live, path, r->nonce, err);
+    }
+    if (ret != QTRACE_OK) {
+        return ret == QTRACE_END ? QTRACE_OK : ret;
+    }
+    tail = qt_io_unnamed(err);
+    ret = tail < 0 ? QTRACE_E_IO : qt_recover_end(r, dup(tail), live, err);
+    qt_live_close(live);
+    if (ret == QTRACE_OK && fstat(tail, &st) < 0) {
+        ret = qt_io_error(err, errno, UINT64_MAX, "cannot look at a temporary file");
+    }
+    if (ret < 0) {
+        close(tail);
+        return ret;
+    }
+    r->file.tail = tail;
+    r->file.split = r->good_end;
+    r->size = (uint64_t)st.st_size;
+    forget(r);
+    return qt_scan(r, err);
 }
 
 static int open_reader(struct qtrace_reader **out, const char *path, bool indexed,
@@ -145,7 +176,7 @@ static int open_reader(struct qtrace_reader **out, const char *path, bool indexe
     if (r == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    r->fd = -1;
+    r->file.fd = r->file.tail = -1;
     r->select = QTRACE_SELECT_ALL;
     ret = open_file(r, path, err);
     if (ret == QTRACE_OK) {
@@ -154,6 +185,9 @@ static int open_reader(struct qtrace_reader **out, const char *path, bool indexe
     if (ret == QTRACE_END) {
         forget(r);
         ret = qt_scan(r, err);
+    }
+    if (ret == QTRACE_OK) {
+        ret = add_tail(r, path, err);
     }
     if (ret < 0) {
         qtrace_reader_close(&r);
@@ -191,8 +225,11 @@ void qtrace_reader_close(struct qtrace_reader **reader)
     }
     *reader = NULL;
     forget(r);
-    if (r->fd >= 0) {
-        close(r->fd);
+    if (r->file.fd >= 0) {
+        close(r->file.fd);
+    }
+    if (r->file.tail >= 0) {
+        close(r->file.tail);
     }
     free(r);
 }
@@ -225,6 +262,7 @@ struct qtrace_health qtrace_reader_health(const struct qtrace_reader *reader)
 
     return (struct qtrace_health){
         .complete = end != NULL && reader->mark && !reader->cut && !end->recovered,
+        .salvaged = end != NULL && reader->mark && end->recovered && end->salvaged,
         .damaged = reader->damaged,
         .lost = reader->lost,
         .reason = end == NULL ? NULL : end->reason,
@@ -378,7 +416,7 @@ static int read_run(struct qtrace_reader *r, const struct qtrace_frame_info *f, 
     if (size > SIZE_MAX / 2 || qt_buf_reserve(&r->stored, (size_t)size) < 0) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    ret = qt_io_pread(r->fd, r->stored.data + r->stored.len, (size_t)size,
+    ret = qt_source_read(&r->file, r->stored.data + r->stored.len, (size_t)size,
                       f->column[from].offset, err);
     r->stored.len += (size_t)size;
     return ret;

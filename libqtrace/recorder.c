@@ -12,19 +12,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "live.h"
+#include "notes.h"
 #include "writer.h"
 
 /* How often the recorder's thread looks at the rings when nobody waits for it. */
 #define POLL_NS 1000000
 
-/* Rows of a frame as long as one stream is live. A row may reach beyond. */
-#define FRAME_ROWS (QT_MAX_ROWS - (1u << 18))
-
-/* Bytes of its columns. Whoever reads one frame reads the index too, of which there is the more
- * the smaller the frames are; of a file of a gigabyte both together shall be less than one
- * megabyte. What is compressed becomes small by that. */
-#define FRAME_BYTES (768u << 10)
-#define FRAME_BYTES_STORED (448u << 10)
+/* Of the file beside the trace: room for journals, and scratch chunks, besides the rings; and for
+ * what there is always. */
+#define LIVE_EXTRA ((size_t)64 << 20)
+#define LIVE_MIN ((size_t)8 << 20)
 
 struct definition {
     struct definition *next;
@@ -50,6 +48,8 @@ struct qt_recorder {
     _Atomic uint64_t taken; /* chunks, by the thread, from all rings */
     atomic_bool abandoned; /* a forked child */
     bool opened, stopping, stopped;
+    struct qt_live *live; /* NULL = there is none */
+    struct qt_live_options live_options;
 
     /* under lock */
     struct qt_producer *producers;
@@ -69,6 +69,9 @@ struct qt_recorder {
     struct qtrace_run run;
     bool run_written;
     const char *reason;
+    uint64_t noted;  /* notes of what the writer has been told */
+    unsigned flush_ms;
+    uint64_t flushed; /* when */
     void (*disas)(const struct qtrace_insn *insn, char *text);
     char text[QTRACE_MAX_BLOCK_INSNS][QT_TEXT_MAX];
 };
@@ -196,7 +199,7 @@ static void begin_loss(struct qt_producer *p)
     p->losing = true;
     p->carry = 0;
     memset(&p->loss, 0, sizeof(p->loss));
-    __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
+    __atomic_store_n(&p->next, p->ring.scratch, __ATOMIC_RELEASE);
 }
 
 /* Count what is in the scratch chunk. What its first block says of the one before it belongs to
@@ -205,7 +208,7 @@ static void count_loss(struct qt_producer *p, size_t n_words)
 {
     uint32_t carry;
     bool any_block = p->loss.blocks > 0;
-    qt_words_count(qt_ring_scratch(&p->ring), n_words, p->recorder->values, &p->loss, &carry);
+    qt_words_count(p->ring.scratch, n_words, p->recorder->values, &p->loss, &carry);
     if (any_block) {
         p->loss.insns -= carry;
     } else if (carry) {
@@ -240,18 +243,21 @@ static void next_chunk(struct qt_producer *p)
     if (p->losing) {
         count_loss(p, QT_CHUNK_WORDS);
         /* before any waiting: another thread may close this producer meanwhile */
-        __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
+        __atomic_store_n(&p->next, p->ring.scratch, __ATOMIC_RELEASE);
         if (wait_for_room(p) && !p->closed) {
             end_loss(p);
         }
         return;
     }
     qt_ring_publish(&p->ring);
+    if (!qt_ring_is_ready(&p->ring) && !qt_ring_has_room(&p->ring)) {
+        qt_ring_touch(&p->ring);
+    }
     __atomic_store_n(&p->next, qt_ring_chunk(&p->ring, atomic_load(&p->ring.head)),
                      __ATOMIC_RELEASE);
     bool room = wait_for_room(p);
     if (p->closed) {
-        __atomic_store_n(&p->next, qt_ring_scratch(&p->ring), __ATOMIC_RELEASE);
+        __atomic_store_n(&p->next, p->ring.scratch, __ATOMIC_RELEASE);
     } else if (room && !waiting_first && wants_sync(p)) {
         /* (what waits has an older place in the order than this) */
         put_event(p, QTRACE_EVENT_SYNC, take_seq(p->recorder), now(p->recorder), 0, NULL);
@@ -264,12 +270,12 @@ static bool turn(struct qt_producer *p)
 {
     struct qt_recorder *r = p->recorder;
     if (atomic_load_explicit(&r->abandoned, memory_order_relaxed)) {
-        p->next = qt_ring_scratch(&p->ring);
+        p->next = p->ring.scratch;
         return false;
     }
     pthread_mutex_lock(&r->lock);
     if (p->closed) {
-        p->next = qt_ring_scratch(&p->ring);
+        p->next = p->ring.scratch;
     } else {
         next_chunk(p);
     }
@@ -373,8 +379,7 @@ static void park(struct qt_recorder *r, struct qt_producer *p)
 {
     p->recorder = r;
     p->closed = true;
-    p->ring.chunks = nowhere;
-    p->ring.n_chunks = 0;
+    p->ring.scratch = nowhere;
     p->slot = &p->own_slot;
     p->next = nowhere;
 }
@@ -393,6 +398,9 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         park(r, p);
         return false;
     }
+    if (r->live) {
+        qt_live_populate_slot(r->live, p);
+    }
     pthread_mutex_lock(&r->lock);
     while (p->open) { /* what the vCPU before left behind is still being read */
         pthread_cond_wait(&r->room, &r->lock);
@@ -400,7 +408,7 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
     memset(p, 0, sizeof(*p));
     park(r, p);
     struct qt_builder *builder = calloc(1, sizeof(*builder));
-    bool ok = builder && !r->stopping && qt_ring_init(&p->ring, ring_size(r));
+    bool ok = builder && !r->stopping && qt_ring_init(&p->ring, ring_size(r), r->live);
     if (!ok) {
         free(builder);
     } else {
@@ -412,9 +420,7 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         qt_builder_init(p->builder, p->stream, vcpu, r->user, r->values);
         r->rings_used += p->ring.map_size;
         r->n_live++;
-        /* The first chunk ends with the beginning of the stream and room for one word, so that
-         * the stream's own thread comes to qt_producer_turn at once. */
-        p->consumed = QT_CHUNK_WORDS - 4;
+        p->consumed = QT_FIRST_WORD;
         p->next = qt_ring_chunk(&p->ring, 0) + p->consumed;
         put_event(p, QTRACE_EVENT_VCPU_INIT, take_seq(r), now(r), 0, NULL);
         struct qt_producer **end = &r->producers;
@@ -446,7 +452,7 @@ static void close_locked(struct qt_producer *p)
     uint64_t *next, remaining;
     snapshot(p, &next, &remaining);
     if (p->losing) {
-        count_loss(p, (next - qt_ring_scratch(&p->ring)));
+        count_loss(p, (next - p->ring.scratch));
         p->loss.insns -= p->loss.blocks && remaining <= p->loss.insns ? remaining : 0;
         p->last_words = 0;
         p->last_remaining = p->loss.blocks ? p->carry : remaining;
@@ -482,6 +488,17 @@ void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
     }
 }
 
+/* With the lock held: give the definition the next id, and note it. The notes are full when there
+ * are many definitions at once; what has been written is forgotten soon. */
+static void note_definition(struct qt_recorder *r, struct qtrace_translation *definition)
+{
+    definition->id = r->n_translations;
+    while (r->live && !r->stopping && !qt_notes_define(r->live, definition) && !is_stuck(r)) {
+        wait_a_step(r);
+        definition->id = r->n_translations;
+    }
+}
+
 uint32_t qt_recorder_define(struct qt_recorder *r, struct qtrace_translation *definition)
 {
     uint64_t seq = 0, time = 0;
@@ -493,9 +510,9 @@ uint32_t qt_recorder_define(struct qt_recorder *r, struct qtrace_translation *de
     }
     if (d && live) {
         pthread_mutex_lock(&r->lock);
+        note_definition(r, definition);
         if (!r->stopping && r->n_translations < UINT32_MAX) {
             id = r->n_translations++;
-            definition->id = id;
             seq = take_seq(r);
             time = now(r);
             *d = (struct definition){NULL, definition};
@@ -552,6 +569,15 @@ static void write_run(struct qt_recorder *r)
     r->run_written = true;
 }
 
+/* Definitions are written with the next frame; whatever the writer has not written then, it never
+ * will. */
+static void forget_notes(struct qt_recorder *r)
+{
+    if (r->live) {
+        qt_notes_forget(r->live, r->noted);
+    }
+}
+
 static int emit(void *sink, const struct qt_builder *builder)
 {
     struct qt_recorder *r = sink;
@@ -568,6 +594,7 @@ static int emit(void *sink, const struct qt_builder *builder)
                                builder->encoder.n_events};
         qt_loss_add(&r->summary.lost, &lost);
     }
+    forget_notes(r);
     return note(r, result, &err);
 }
 
@@ -591,6 +618,7 @@ static void take_definitions(struct qt_recorder *r)
     r->first = NULL;
     r->last = &r->first;
     bool has_run = r->has_run;
+    r->noted = r->live ? qt_notes_head(r->live) : 0;
     pthread_mutex_unlock(&r->lock);
     if (has_run && !r->run_written) { /* (not under the lock: writing may take its time) */
         write_run(r);
@@ -607,38 +635,40 @@ static void take_definitions(struct qt_recorder *r)
     }
 }
 
-/* The frames of several live streams are smaller, so that all of them together take no more
- * memory, neither here nor where they are read side by side. */
-static struct qt_frame_size frame_size(const struct qt_recorder *r)
-{
-    struct qt_frame_size size = {
-        .rows = r->values ? FRAME_ROWS / 2 : FRAME_ROWS, /* values double what a row takes */
-        .bits_full = QT_BITS_MAX,
-        .bytes = r->writer_options.level > 0 ? FRAME_BYTES : FRAME_BYTES_STORED,
-    };
-    for (uint32_t n = r->n_live; n > 1 && size.bits_full > QT_BITS_MIN; n /= 2) {
-        size.rows /= 2;
-        size.bits_full--;
-    }
-    size.bits = size.bits_full < QT_BITS_USUAL ? size.bits_full : QT_BITS_USUAL;
-    return size;
-}
-
 static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64_t *words,
-                      size_t n)
+                      size_t n, const struct qt_frame_size *size)
 {
-    struct qt_frame_size size = frame_size(r);
-    int result = qt_builder_add(p->builder, qt_writer_lengths(r->writer), words, n, &size, emit,
-                                r);
+    int result = qt_builder_add(p->builder, qt_writer_lengths(r->writer), words, n, size, emit, r);
     if (result == QTRACE_E_NOMEM) {
         note_no_memory(r);
     }
 }
 
-static const uint64_t *chunk_words(struct qt_producer *p, uint64_t number, size_t *skip)
+/* Words of the chunk behind the consumed ones, from where they have not been taken up to `end`. */
+static void take_words(struct qt_recorder *r, struct qt_producer *p, uint64_t chunk, size_t end)
 {
-    *skip = number == 0 ? p->consumed : 0;
-    return qt_ring_chunk(&p->ring, number) + *skip;
+    const struct qt_frame_size size =
+        qt_frame_size_for(r->n_live, r->values, r->writer_options.level);
+
+    if (end > p->consumed) {
+        add_words(r, p, qt_ring_chunk(&p->ring, chunk) + p->consumed, end - p->consumed, &size);
+    }
+}
+
+static void save(struct qt_recorder *r, struct qt_producer *p, uint64_t chunk)
+{
+    if (r->live) {
+        qt_journal_save(&p->journal, r->live, p->builder, chunk, p->consumed);
+    }
+}
+
+static void touch(struct qt_recorder *r, struct qt_producer *p)
+{
+    if (!qt_ring_is_ready(&p->ring)) {
+        pthread_mutex_lock(&r->lock);
+        qt_ring_touch(&p->ring);
+        pthread_mutex_unlock(&r->lock);
+    }
 }
 
 /* Take the chunks that a producer has handed over up to `head`. */
@@ -647,11 +677,11 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
     uint64_t tail = atomic_load_explicit(&p->ring.tail, memory_order_relaxed);
     bool any = tail < head;
     for (; tail < head; tail++) {
-        size_t skip;
-        const uint64_t *words = chunk_words(p, tail, &skip);
-        qt_ring_touch(&p->ring);
-        add_words(r, p, words, QT_CHUNK_WORDS - skip);
-        qt_ring_forget(&p->ring, words - skip);
+        touch(r, p);
+        take_words(r, p, tail, QT_CHUNK_WORDS);
+        qt_ring_forget(&p->ring, qt_ring_chunk(&p->ring, tail));
+        p->consumed = 0;
+        save(r, p, tail + 1);
         /* in one order with the flag of who waits: one of both sees the other's */
         atomic_store(&p->ring.tail, tail + 1);
         atomic_fetch_add_explicit(&r->taken, 1, memory_order_relaxed);
@@ -664,16 +694,24 @@ static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
     return any;
 }
 
+/* Not with the next frame, but now. */
+static void write_definitions(struct qt_recorder *r)
+{
+    struct qtrace_error err = {0};
+    take_definitions(r);
+    note(r, qt_writer_flush(r->writer, &err), &err);
+    forget_notes(r);
+    pthread_mutex_lock(&r->lock);
+    pthread_cond_broadcast(&r->room); /* somebody may wait for room to note one more */
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* The end of a stream: the chunk that was being filled, what was lost at the end. */
 static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
 {
-    size_t skip;
     uint64_t head = atomic_load(&p->ring.head);
     consume(r, p, head);
-    const uint64_t *words = chunk_words(p, head, &skip);
-    if (p->last_words > skip) {
-        add_words(r, p, words, p->last_words - skip);
-    }
+    take_words(r, p, head, p->last_words);
     qt_builder_partial(p->builder, p->last_remaining);
     if (p->losing) {
         qt_builder_lose(p->builder, &p->loss);
@@ -697,12 +735,14 @@ static void release(struct qt_recorder *r, struct qt_producer *p)
     }
     *link = p->link;
     r->n_live--;
+    if (r->live) {
+        qt_journal_drop(&p->journal, r->live);
+    }
     if (!r->stopping) {
         /* when all stops, a thread may still be pushing into this memory */
         r->rings_used -= p->ring.map_size;
         qt_ring_finish(&p->ring);
-        p->ring.chunks = nowhere;
-        p->ring.n_chunks = 0;
+        p->ring.scratch = nowhere;
     }
     qt_builder_finish(p->builder);
     free(p->builder);
@@ -740,10 +780,71 @@ static bool round_of_rings(struct qt_recorder *r)
     return any;
 }
 
+/* How many of these words come before the last block? */
+static size_t words_before_last_block(const uint64_t *words, size_t n, bool values)
+{
+    size_t last = 0;
+
+    for (size_t i = 0; i < n; i += qt_word_length(words[i], values)) {
+        last = qt_word_is_block(words[i]) ? i : last;
+    }
+    return last;
+}
+
+/* Let what a producer has pushed so far be in frames, but for the block that runs: how far it gets
+ * is not known yet. */
+static void flush_producer(struct qt_recorder *r, struct qt_producer *p)
+{
+    const struct qt_frame_size at_once = {.rows = 0,
+                                          .bits = QT_BITS_USUAL,
+                                          .bits_full = QT_BITS_USUAL};
+    const uint64_t head = atomic_load(&p->ring.head);
+    uint64_t *const chunk = qt_ring_chunk(&p->ring, head);
+    const uint64_t *next = __atomic_load_n(&p->next, __ATOMIC_ACQUIRE);
+    const size_t end = next >= chunk && next <= chunk + QT_CHUNK_WORDS ? next - chunk : 0;
+
+    if (atomic_load(&p->ring.head) != head || p->losing || end <= p->consumed) {
+        return;
+    }
+    take_definitions(r);
+    consume(r, p, head);
+    const size_t n = words_before_last_block(chunk + p->consumed, end - p->consumed, r->values);
+    take_words(r, p, head, p->consumed + n);
+    p->consumed += n;
+    add_words(r, p, chunk + p->consumed, end - p->consumed, &at_once);
+    p->consumed = end;
+    save(r, p, head);
+}
+
+/* Everything that is old enough. */
+static void flush_all(struct qt_recorder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct qt_producer *p = r->producers;
+    pthread_mutex_unlock(&r->lock);
+    while (p) {
+        pthread_mutex_lock(&r->lock);
+        bool closed = p->closed;
+        struct qt_producer *next = p->link;
+        pthread_mutex_unlock(&r->lock);
+        if (!closed) {
+            flush_producer(r, p);
+        }
+        p = next;
+    }
+    write_definitions(r);
+    r->flushed = now(r);
+}
+
 static void work(struct qt_recorder *r)
 {
     for (;;) {
         bool any = round_of_rings(r);
+        if (r->flush_ms && now(r) - r->flushed >= r->flush_ms * UINT64_C(1000000)) {
+            flush_all(r);
+        } else if (r->live && qt_notes_crowded(r->live)) {
+            write_definitions(r);
+        }
         pthread_mutex_lock(&r->lock);
         if (r->stopping && !r->producers) {
             pthread_mutex_unlock(&r->lock);
@@ -758,9 +859,10 @@ static void work(struct qt_recorder *r)
 }
 
 /* A descriptor table of our own: the guest can neither close nor see what we open, and its
- * numbers are what they would be without us. */
+ * numbers are what they would be without us. And its chroot and umask shall not be ours. */
 static void own_descriptors(void)
 {
+    unshare(CLONE_FS);
     if (syscall(SYS_close_range, 0, ~0U, CLOSE_RANGE_UNSHARE)) {
         if (unshare(CLONE_FILES)) {
             return;
@@ -783,12 +885,37 @@ struct opening {
     int result;
 };
 
+/* Without the file the trace is as good; less is left of it when the process is killed. */
+static void open_live(struct qt_recorder *r)
+{
+    struct qtrace_error err;
+    struct qt_live *live;
+
+    if (!r->live_options.slots) {
+        return;
+    }
+    r->live_options.nonce = r->writer->nonce;
+    live = qt_live_create(&r->live_options, &err);
+    if (live && !qt_notes_init(live)) {
+        qtrace_error_set(&err, QTRACE_E_IO, UINT64_MAX, "no space");
+        qt_live_remove(live, r->path);
+        live = NULL;
+    }
+    r->live = live;
+    if (!live) {
+        r->summary.live_error = err;
+    }
+}
+
 static void *thread_main(void *data)
 {
     struct opening *opening = data;
     struct qt_recorder *r = opening->recorder;
     own_descriptors();
     int result = qtrace_writer_open(&r->writer, r->path, &r->writer_options, opening->err);
+    if (result == QTRACE_OK) {
+        open_live(r);
+    }
     pthread_mutex_lock(&r->lock);
     opening->result = result;
     r->opened = true;
@@ -802,6 +929,7 @@ static void *thread_main(void *data)
     struct qtrace_error err = {0};
     const char *reason = r->summary.error.code ? r->summary.error.message : r->reason;
     note(r, qtrace_writer_close(&r->writer, reason, now(r), &err), &err);
+    qt_live_remove(r->live, r->path);
     struct stat st;
     r->summary.bytes = stat(r->path, &st) == 0 ? st.st_size : 0;
     return NULL;
@@ -854,6 +982,17 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->values = options->values;
     r->drop = options->drop;
     r->wait_ns = options->wait_ms * 1000000ull;
+    r->flush_ms = options->flush_ms;
+    r->live_options = (struct qt_live_options){
+        .path = options->path,
+        .slots = options->slots,
+        .slots_size = options->slots_size,
+        .slot_size = options->slot_size,
+        .arena_size = options->rings_bytes + LIVE_EXTRA,
+        .arena_min = options->ring_bytes + LIVE_MIN,
+        .user = options->user,
+        .values = options->values,
+    };
     r->disas = options->disas;
     r->last = &r->first;
     int result = start_thread(r, err);
@@ -865,12 +1004,23 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     return QTRACE_OK;
 }
 
+static void note_run(struct qt_recorder *r)
+{
+    struct qt_buf message = {0};
+
+    if (r->live && qt_writer_pack_run(&r->run, &message) == QTRACE_OK) {
+        qt_notes_run(r->live, message.data, message.len);
+    }
+    qt_buf_finish(&message);
+}
+
 void qt_recorder_run(struct qt_recorder *r, const struct qtrace_run *run)
 {
     pthread_mutex_lock(&r->lock);
     if (!r->has_run) {
         r->run = *run;
         r->has_run = true;
+        note_run(r);
     }
     pthread_mutex_unlock(&r->lock);
 }
@@ -910,5 +1060,8 @@ void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summa
 
 void qt_recorder_abandon(struct qt_recorder *r)
 {
+    if (r->live) {
+        qt_live_leave(r->live);
+    }
     atomic_store(&r->abandoned, true);
 }

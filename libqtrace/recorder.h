@@ -20,13 +20,13 @@
 #include <stdbool.h>
 
 #include "builder.h"
+#include "disas.h"
+#include "journal.h"
 #include "qtrace/writer.h"
 #include "ring.h"
 #include "words.h"
 
 struct qt_recorder;
-
-#define QT_TEXT_MAX 256 /* bytes of a disassembly that is made later */
 
 struct qt_recorder_options {
     const char *path; /* absolute */
@@ -37,10 +37,20 @@ struct qt_recorder_options {
     bool values;        /* accesses are pushed with their values */
     bool drop;          /* when a ring is full: count a loss at once instead of waiting */
     unsigned wait_ms;   /* longest wait for a recorder's thread that is stuck, see below */
+    unsigned flush_ms;  /* no row waits longer for its frame, but those of the block that runs;
+                         * 0: until it is full */
+    /* All producers, whole pages of zeros, slot_size bytes each: then they and their rings lie in
+     * a file beside the trace as long as it grows, if that can be made. NULL: they do not. */
+    void *slots;
+    size_t slots_size, slot_size;
     /* Makes the disassembly of instructions that come without (NULL), on the recorder's thread;
      * text has room for QT_TEXT_MAX bytes. NULL: they have none. */
     void (*disas)(const struct qtrace_insn *insn, char *text);
 };
+
+/* The first chunk of a stream ends with its beginning and room for one word, so that its own thread
+ * comes to qt_producer_turn at once. */
+#define QT_FIRST_WORD (QT_CHUNK_WORDS - 4)
 
 /* Hot words first; one cache line. */
 struct qt_producer {
@@ -57,9 +67,10 @@ struct qt_producer {
     uint32_t carry;     /* PARTIAL of the last recorded block, met in a scratch chunk */
     struct qt_loss loss;
     struct qt_ring ring;
+    struct qt_journal journal; /* recorder's thread */
     atomic_bool waiting; /* for the ring to be low */
     struct qt_builder *builder; /* recorder's thread */
-    uint64_t consumed;         /* words of the first chunk that are older than the stream */
+    uint64_t consumed;         /* words of the chunk after the consumed ones that are done, too */
     atomic_bool closed;        /* no more words; set under recorder->lock */
     size_t last_words;         /* of the chunk that was being filled */
     uint32_t last_remaining;
@@ -70,6 +81,7 @@ struct qt_summary {
     uint64_t blocks, insns, accesses, events, translations, streams, bytes;
     struct qt_loss lost;
     struct qtrace_error error; /* code 0 = none */
+    struct qtrace_error live_error; /* why there was no file beside the trace; code 0 = there was */
 };
 
 /* Open the file and start the thread. options->path is borrowed for ever. */

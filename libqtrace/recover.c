@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "io.h"
-#include "scan.h"
+#include "recover.h"
+#include "salvage.h"
 #include "writer.h"
 
 static int no_memory(struct qtrace_error *err)
@@ -119,9 +119,20 @@ static uint64_t last_time(const struct qtrace_reader *r)
     return time;
 }
 
-static int write_end(struct qtrace_reader *r, int fd, struct qtrace_error *err)
+static int tell_writer(struct qtrace_writer *w, struct qtrace_reader *r, struct qtrace_error *err)
 {
-    struct qtrace_writer *w = calloc(1, sizeof(*w));
+    int ret = take_messages(w, r);
+
+    ret = ret == QTRACE_OK ? take_definitions(w, r) : ret;
+    ret = ret == QTRACE_OK ? take_totals(w, r) : ret;
+    ret = ret == QTRACE_OK ? take_index(w, r, err) : ret;
+    return ret;
+}
+
+int qt_recover_end(struct qtrace_reader *r, int fd, const struct qt_live *live,
+                   struct qtrace_error *err)
+{
+    struct qtrace_writer *w = fd < 0 ? NULL : calloc(1, sizeof(*w));
     int ret;
 
     if (w == NULL) {
@@ -129,33 +140,75 @@ static int write_end(struct qtrace_reader *r, int fd, struct qtrace_error *err)
         return no_memory(err);
     }
     *w = (struct qtrace_writer){.fd = fd, .level = 1, .size = r->good_end, .nonce = r->nonce,
-                                .seq = (uint32_t)r->next_seq, .recovered = true};
-    ret = take_messages(w, r);
-    ret = ret == QTRACE_OK ? take_definitions(w, r) : ret;
-    ret = ret == QTRACE_OK ? take_totals(w, r) : ret;
-    ret = ret == QTRACE_OK ? take_index(w, r, err) : ret;
+                                .seq = (uint32_t)r->next_seq, .last_time = last_time(r),
+                                .recovered = true};
+    ret = tell_writer(w, r, err);
+    if (ret == QTRACE_OK && live != NULL) {
+        ret = qt_salvage(w, r, live, err);
+    }
     if (ret < 0) {
         qt_writer_discard(w);
         return ret == QTRACE_E_NOMEM ? no_memory(err) : ret;
     }
-    return qtrace_writer_close(&w, "the recorder did not come to its end", last_time(r), err);
+    return qtrace_writer_close(&w, "the recorder did not come to its end", w->last_time, err);
+}
+
+/* What the reader has as a tail goes into the file. */
+static int copy_tail(const struct qtrace_reader *r, int fd, struct qtrace_error *err)
+{
+    uint8_t bytes[4096];
+    uint64_t at = r->file.split;
+    int ret = QTRACE_OK;
+
+    while (ret == QTRACE_OK && at < r->size) {
+        const size_t n = r->size - at < sizeof(bytes) ? (size_t)(r->size - at) : sizeof(bytes);
+
+        ret = qt_io_pread(r->file.tail, bytes, n, at, err);
+        ret = ret == QTRACE_OK ? qt_io_pwrite(fd, bytes, n, at, err) : ret;
+        at += n;
+    }
+    if (ret == QTRACE_OK && ftruncate(fd, (off_t)r->size) < 0) {
+        ret = qt_io_error(err, errno, r->size, "cannot cut");
+    }
+    return ret;
+}
+
+static int recover(struct qtrace_reader *r, const char *path, struct qtrace_error *err)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC), ret;
+
+    if (fd < 0) {
+        return qt_io_error(err, errno, UINT64_MAX, "cannot open for writing");
+    }
+    if (r->file.tail < 0) {
+        return qt_recover_end(r, fd, NULL, err);
+    }
+    ret = copy_tail(r, fd, err);
+    if (close(fd) < 0 && ret == QTRACE_OK) {
+        ret = qt_io_error(err, errno, UINT64_MAX, "cannot close");
+    }
+    return ret;
 }
 
 int qtrace_recover(const char *path, struct qtrace_error *err)
 {
     struct qtrace_reader *r;
-    int fd, ret = qtrace_reader_open(&r, path, err);
+    uint64_t nonce;
+    int ret;
 
+    if (qt_live_is_busy(path)) {
+        return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
+                                "its recorder is still at work");
+    }
+    ret = qtrace_reader_open(&r, path, err);
     if (ret < 0) {
         return ret;
     }
-    if (r->mark && r->end != NULL) {
-        qtrace_reader_close(&r);
-        return QTRACE_END;
-    }
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    ret = fd < 0 ? qt_io_error(err, errno, UINT64_MAX, "cannot open for writing")
-                 : write_end(r, fd, err);
+    ret = r->file.tail < 0 && r->mark && r->end != NULL ? QTRACE_END : recover(r, path, err);
+    nonce = r->nonce;
     qtrace_reader_close(&r);
+    if (ret >= 0) {
+        qt_live_discard(path, nonce);
+    }
     return ret;
 }

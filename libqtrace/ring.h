@@ -20,12 +20,16 @@
 #define QT_CHUNK_BYTES (QT_CHUNK_WORDS * sizeof(uint64_t))
 #define QT_RING_MIN_CHUNKS 2
 
+struct qt_live;
+
 struct qt_ring {
-    uint64_t *chunks;   /* n_chunks of them, and one more: the scratch chunk */
-    uint32_t n_chunks;
+    uint64_t *chunks;   /* n_chunks of them */
+    uint64_t *scratch;  /* where a producer writes what nobody will read; one chunk */
+    _Atomic uint32_t n_chunks;
     size_t map_size;
     void *map;
-    uint32_t touched;      /* chunks whose pages are there; the consumer's */
+    struct qt_live *live;  /* whose memory it is; NULL = its own */
+    _Atomic uint32_t ready; /* the first chunks, whose pages are there: only these are used */
     bool flushes;          /* qt_ring_forget can do something */
     _Atomic uint64_t head; /* chunks handed over by the producer */
     _Atomic uint64_t tail; /* chunks given back by the consumer */
@@ -37,12 +41,19 @@ static inline bool qt_chunk_is_full(const uint64_t *next)
     return ((uintptr_t)next & (QT_CHUNK_BYTES - 1)) == 0;
 }
 
-/* False: no memory. bytes is rounded to chunks, at least QT_RING_MIN_CHUNKS. */
-bool qt_ring_init(struct qt_ring *ring, size_t bytes);
+/* False: no memory. bytes is rounded to chunks, at least QT_RING_MIN_CHUNKS. live: the file that
+ * it shall lie in if there is room, or NULL. */
+bool qt_ring_init(struct qt_ring *ring, size_t bytes, struct qt_live *live);
 void qt_ring_finish(struct qt_ring *ring);
 
-/* See that the chunks that come next have pages, which would cost the producer time. */
+/* See that the chunks that come next have pages, if necessary; by either thread, one at a time. If
+ * they can have none (of a file on a full disk) the ring stays as small as it is. */
 void qt_ring_touch(struct qt_ring *ring);
+
+static inline bool qt_ring_is_ready(const struct qt_ring *ring)
+{
+    return ring->ready == ring->n_chunks;
+}
 
 /* What the consumer has read of a chunk shall not stay in its caches: before the producer can write
  * there again it would have to fetch every line from another core, which on processors of several
@@ -55,12 +66,6 @@ static inline uint64_t *qt_ring_chunk(const struct qt_ring *ring, uint64_t numbe
     return ring->chunks + number % ring->n_chunks * QT_CHUNK_WORDS;
 }
 
-/* Where a producer writes what nobody will read. */
-static inline uint64_t *qt_ring_scratch(const struct qt_ring *ring)
-{
-    return ring->chunks + (size_t)ring->n_chunks * QT_CHUNK_WORDS;
-}
-
 /* Hand over the chunk that was being filled. */
 static inline void qt_ring_publish(struct qt_ring *ring)
 {
@@ -70,9 +75,9 @@ static inline void qt_ring_publish(struct qt_ring *ring)
 /* May the chunk after the published ones be filled? */
 static inline bool qt_ring_has_room(struct qt_ring *ring)
 {
-    return atomic_load_explicit(&ring->head, memory_order_relaxed) -
-               atomic_load_explicit(&ring->tail, memory_order_acquire) <
-           ring->n_chunks;
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    return head - atomic_load_explicit(&ring->tail, memory_order_acquire) < ring->n_chunks &&
+           (qt_ring_is_ready(ring) || head < ring->ready);
 }
 
 /* Are at least three quarters free? */

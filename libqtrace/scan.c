@@ -96,7 +96,7 @@ static int window(struct qtrace_reader *r, uint64_t offset, size_t size,
     if (qt_buf_reserve(&r->window, size - have) < 0) {
         return no_memory(err);
     }
-    ret = qt_io_pread(r->fd, r->window.data + have, size - have, offset + have, err);
+    ret = qt_source_read(&r->file, r->window.data + have, size - have, offset + have, err);
     if (ret == QTRACE_OK) {
         r->window.len = size;
     }
@@ -252,7 +252,7 @@ static int resync(struct qtrace_reader *r, uint64_t from, bool any_nonce, uint64
     }
     while (at < r->size && r->size - at >= want_size && r->budget > 0) {
         n = r->size - at < SEARCH_WINDOW ? (size_t)(r->size - at) : SEARCH_WINDOW;
-        ret = qt_io_pread(r->fd, r->search.data, n, at, err);
+        ret = qt_source_read(&r->file, r->search.data, n, at, err);
         if (ret < 0) {
             return ret;
         }
@@ -298,7 +298,7 @@ int qt_scan_stored(struct qtrace_reader *r, const struct qt_frame *frame, unsign
     if (qt_buf_reserve(&r->stored, c->stored_size) < 0) {
         return no_memory(err);
     }
-    ret = qt_io_pread(r->fd, r->stored.data, c->stored_size, c->offset, err);
+    ret = qt_source_read(&r->file, r->stored.data, c->stored_size, c->offset, err);
     return ret == QTRACE_OK ? qt_scan_stored_sum(frame, i, r->stored.data, err) : ret;
 }
 
@@ -1027,7 +1027,7 @@ static int no_trace(struct qtrace_reader *r, struct qtrace_error *err)
     uint8_t magic[4] = {0};
 
     if (r->size < QT_ENVELOPE_HEAD + 64 &&
-        qt_io_pread(r->fd, magic, r->size < 4 ? (size_t)r->size : 4, 0, NULL) == 0 &&
+        qt_source_read(&r->file, magic, r->size < 4 ? (size_t)r->size : 4, 0, NULL) == 0 &&
         qt_envelope_prefix(magic, r->size < 4 ? (size_t)r->size : 4, 0)) {
         return qtrace_error_set(err, QTRACE_E_TRUNCATED, r->size,
                                 "the file ends before its header does");
@@ -1107,6 +1107,12 @@ static int check_end(struct qtrace_reader *r)
     return note(r, r->end_offset, "the end tells of another index");
 }
 
+/* Had the recorder recorded more? */
+static bool may_have_gone_on(const Qtrace__End *end)
+{
+    return end->recovered && !end->salvaged;
+}
+
 int qt_scan_finish(struct qtrace_reader *r)
 {
     size_t i;
@@ -1122,7 +1128,7 @@ int qt_scan_finish(struct qtrace_reader *r)
     for (i = 0; ret == QTRACE_OK && i < r->end->n_stream; i++) {
         ret = compare_totals(r, r->end->stream[i]);
     }
-    for (i = 0; ret == QTRACE_OK && r->end->recovered && i < r->n_streams; i++) {
+    for (i = 0; ret == QTRACE_OK && may_have_gone_on(r->end) && i < r->n_streams; i++) {
         ret = open_end(r, &r->stream[i]);
     }
     if (ret == QTRACE_OK && !r->indexed &&

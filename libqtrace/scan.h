@@ -9,6 +9,7 @@
 #include "dictionary.h"
 #include "envelope.h"
 #include "index.h"
+#include "io.h"
 #include "trace.pb-c.h"
 
 /* Ordinals, or numbers of rows, of the four kinds. */
@@ -40,7 +41,7 @@ struct qt_reader_stream {
 };
 
 struct qtrace_reader {
-    int fd;
+    struct qt_source file;
     uint64_t size;
     uint64_t nonce;
     uint64_t budget; /* bytes that may still be read in vain */

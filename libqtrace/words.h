@@ -142,9 +142,26 @@ static inline uint32_t qt_control_words(uint64_t word)
     return kind == QT_CONTROL_NOP || kind == QT_CONTROL_PARTIAL ? 0 : word >> 8 & 0xff;
 }
 
+/* The word and those that follow it. values: whether these are recorded. */
+static inline uint32_t qt_word_length(uint64_t word, bool values)
+{
+    if (qt_word_is_access(word)) {
+        return 1 + (values ? qt_word_value_words(qt_word_access_flags(word)) : 0);
+    }
+    return 1 + (qt_word_is_block(word) ? 0 : qt_control_words(word));
+}
+
 static inline uint64_t qt_control_payload(uint64_t word)
 {
     return word >> 16;
+}
+
+/* A LOST event: its words are seq, time, and four counts, of blocks first. */
+static inline bool qt_is_loss(uint64_t word)
+{
+    return !qt_word_is_access(word) && !qt_word_is_block(word) &&
+           qt_control_kind(word) == QT_CONTROL_EVENT &&
+           qt_control_payload(word) == QTRACE_EVENT_LOST && qt_control_words(word) == 6;
 }
 
 #endif

@@ -83,6 +83,9 @@ static int put_frame_alone(struct qtrace_writer *w, const struct qt_frame *frame
 void qt_writer_note(struct qtrace_writer *w, const struct qt_frame *frame, uint64_t offset,
                     uint64_t size, const struct qt_buf *summary)
 {
+    if (frame->info.of_stream && frame->info.last_time > w->last_time) {
+        w->last_time = frame->info.last_time;
+    }
     if (!w->unindexed &&
         qt_index_add(&w->index, frame, offset, size, summary, &w->lengths) < 0) {
         w->unindexed = true;
@@ -291,11 +294,20 @@ static Qtrace__Run run_message(const struct qtrace_run *run)
     return m;
 }
 
-int qtrace_writer_run(struct qtrace_writer *writer, const struct qtrace_run *run,
+int qt_writer_pack_run(const struct qtrace_run *run, struct qt_buf *message)
+{
+    const Qtrace__Run m = run_message(run);
+
+    if (qt_buf_reserve(message, qtrace__run__get_packed_size(&m)) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    message->len += qtrace__run__pack(&m, message->data + message->len);
+    return QTRACE_OK;
+}
+
+int qt_writer_put_run(struct qtrace_writer *writer, const void *message, size_t size,
                       struct qtrace_error *err)
 {
-    Qtrace__Run message = run_message(run);
-
     if (sticky(writer, err) < 0) {
         return writer->error.code;
     }
@@ -303,11 +315,22 @@ int qtrace_writer_run(struct qtrace_writer *writer, const struct qtrace_run *run
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
                                 "the run must be given once and before all definitions");
     }
-    if (qt_buf_reserve(&writer->run, qtrace__run__get_packed_size(&message)) < 0) {
+    if (qt_buf_append(&writer->run, message, size) < 0) {
         return fail(writer, err, QTRACE_E_NOMEM, "out of memory");
     }
-    writer->run.len = qtrace__run__pack(&message, writer->run.data);
     return put(writer, QT_ENVELOPE_RUN, &writer->run, NULL, 0, err);
+}
+
+int qtrace_writer_run(struct qtrace_writer *writer, const struct qtrace_run *run,
+                      struct qtrace_error *err)
+{
+    struct qt_buf message = {0};
+    int ret = qt_writer_pack_run(run, &message);
+
+    ret = ret < 0 ? fail(writer, err, ret, "out of memory")
+                  : qt_writer_put_run(writer, message.data, message.len, err);
+    qt_buf_finish(&message);
+    return ret;
 }
 
 /* ---- definitions ---- */
@@ -362,6 +385,13 @@ static int flush_definitions(struct qtrace_writer *w, struct qtrace_error *err)
         w->definitions.n = 0;
     }
     return ret;
+}
+
+int qt_writer_flush(struct qtrace_writer *writer, struct qtrace_error *err)
+{
+    const int ret = sticky(writer, err);
+
+    return ret < 0 ? ret : flush_definitions(writer, err);
 }
 
 static int flush_merged(struct qtrace_writer *w, struct qtrace_error *err)
@@ -660,6 +690,7 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     m.frames = m.index == 0 ? 0 : w->index.first;
     m.run = w->run_at;
     m.recovered = w->recovered;
+    m.salvaged = w->salvaged;
     m.stream = list;
     for (i = 0; i < w->n_streams; i++) {
         if (w->stream[i].used) {

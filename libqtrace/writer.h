@@ -49,6 +49,8 @@ struct qtrace_writer {
     struct qt_index index;
     bool unindexed;     /* there was no memory for it */
     uint64_t index_at, run_at; /* of the trailer; 0 = not there */
+    uint64_t last_time;        /* of all frames */
+    bool salvaged;             /* with all that the recorder had */
     bool recovered;            /* the end is written for a recorder that did not */
 };
 
@@ -61,7 +63,17 @@ int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encod
                     const struct qtrace_frame_info *head,
                     struct qtrace_error *err) QTRACE_MUST_USE;
 
+/* Write the definitions that wait for the next frame. */
+int qt_writer_flush(struct qtrace_writer *writer, struct qtrace_error *err) QTRACE_MUST_USE;
+
+/* The message of a run, appended. QTRACE_E_NOMEM. */
+int qt_writer_pack_run(const struct qtrace_run *run, struct qt_buf *message) QTRACE_MUST_USE;
+
 /* For a file that exists (recover.c). */
+
+/* As qtrace_writer_run, of a message. */
+int qt_writer_put_run(struct qtrace_writer *writer, const void *message, size_t size,
+                      struct qtrace_error *err) QTRACE_MUST_USE;
 
 /* Free it; the file stays as it is. */
 void qt_writer_discard(struct qtrace_writer *writer);

@@ -3,7 +3,10 @@
 
 _Static_assert(sizeof(void *) == sizeof(uint64_t), "userdata carries a word");
 
-union qt_vcpu qt_vcpus[QT_MAX_VCPUS] __attribute__((aligned(sizeof(union qt_vcpu))));
+_Static_assert(sizeof(union qt_vcpu) == 1024, "an index is a shift");
+
+/* Whole pages, which lie in the file beside the trace. */
+union qt_vcpu qt_vcpus[QT_MAX_VCPUS] __attribute__((aligned(4096)));
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -12,74 +12,25 @@
  */
 #include "plugin.h"
 
-#include <capstone/capstone.h>
 #include <string.h>
 
-#pragma weak cs_version
-#pragma weak cs_open
-#pragma weak cs_option
-#pragma weak cs_malloc
-#pragma weak cs_disasm_iter
+#include "disas.h"
 
 #define TRIAL 200    /* instructions that are compared, */
 #define COMPARE 256  /* and then one of so many */
-
-static const struct {
-    const char *target;
-    cs_arch arch;
-    cs_mode mode;
-} known[] = {
-    {"x86_64", CS_ARCH_X86, CS_MODE_64},
-    {"aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN},
-};
-
-struct disassembler {
-    csh handle;
-    cs_insn *insn;
-};
 
 static struct {
     bool use;
     unsigned long n;
     /* In user mode QEMU translates under a lock: no other is needed. */
-    struct disassembler here;
-    struct disassembler recorder; /* its thread's */
+    struct qt_disassembler here;
+    struct qt_disassembler recorder; /* its thread's */
 } own;
-
-static bool open_one(struct disassembler *d, cs_arch arch, cs_mode mode)
-{
-    if (cs_open(arch, mode, &d->handle) != CS_ERR_OK) {
-        return false;
-    }
-    cs_option(d->handle, CS_OPT_SKIPDATA, CS_OPT_ON);
-    cs_option(d->handle, CS_OPT_SYNTAX,
-              arch == CS_ARCH_X86 ? CS_OPT_SYNTAX_ATT : CS_OPT_SYNTAX_DEFAULT);
-    d->insn = cs_malloc(d->handle);
-    return d->insn != NULL;
-}
 
 void qt_disas_init(const char *target, bool system)
 {
-    if (system || !cs_version || !cs_open || !cs_option || !cs_malloc || !cs_disasm_iter) {
-        return;
-    }
-    int major = 0, minor = 0;
-    cs_version(&major, &minor);
-    for (size_t i = 0; major == CS_API_MAJOR && i < G_N_ELEMENTS(known); i++) {
-        if (strcmp(known[i].target, target) == 0) {
-            own.use = open_one(&own.here, known[i].arch, known[i].mode) &&
-                      open_one(&own.recorder, known[i].arch, known[i].mode);
-        }
-    }
-}
-
-static void put_text(struct disassembler *d, const uint8_t *bytes, size_t size, uint64_t vaddr,
-                     char *text)
-{
-    text[0] = '\0';
-    if (cs_disasm_iter(d->handle, &bytes, &size, &vaddr, d->insn)) {
-        g_snprintf(text, QT_TEXT_MAX, "%s %s", d->insn->mnemonic, d->insn->op_str);
-    }
+    own.use = qt_disassembler_open(&own.here, target, system, false) &&
+              qt_disassembler_open(&own.recorder, target, system, false);
 }
 
 static char *qemus(const struct qemu_plugin_insn *insn)
@@ -90,6 +41,8 @@ static char *qemus(const struct qemu_plugin_insn *insn)
 
 char *qt_disas(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t size)
 {
+    const struct qtrace_insn same = {
+        .vaddr = qemu_plugin_insn_vaddr(insn), .data = bytes, .size = size};
     if (!own.use) {
         return qemus(insn);
     }
@@ -97,12 +50,12 @@ char *qt_disas(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t
         return NULL;
     }
     char expected[QT_TEXT_MAX], *text = qemus(insn);
-    put_text(&own.here, bytes, size, qemu_plugin_insn_vaddr(insn), expected);
+    qt_disassemble(&own.here, &same, expected);
     own.use = strcmp(text, expected) == 0;
     return text;
 }
 
 void qt_disas_later(const struct qtrace_insn *insn, char *text)
 {
-    put_text(&own.recorder, insn->data, insn->size, insn->vaddr, text);
+    qt_disassemble(&own.recorder, insn, text);
 }

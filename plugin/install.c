@@ -23,6 +23,10 @@ static bool start(const struct qt_options *options)
         .values = options->values,
         .drop = options->drop,
         .wait_ms = options->wait_ms,
+        .flush_ms = options->flush_ms,
+        .slots = qt_vcpus,
+        .slots_size = sizeof(qt_vcpus),
+        .slot_size = sizeof(qt_vcpus[0]),
         .disas = qt_plugin.options.disas ? qt_disas_later : NULL,
     };
     struct qtrace_error err = {0};

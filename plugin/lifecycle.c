@@ -13,9 +13,9 @@
 
 #include "callbacks.h"
 
-/* Where API 1 adds inline, as long as one vCPU exists. */
-static uint64_t shared_slot;
-uint64_t *const qt_plugin_shared_slot = &shared_slot;
+/* Where API 1 adds inline, as long as one vCPU exists: the slot of the first, so that it lies in the
+ * file beside the trace. */
+uint64_t *const qt_plugin_shared_slot = &qt_vcpus[0].producer.own_slot;
 
 static struct qt_producer *producer_of(unsigned int vcpu)
 {
@@ -56,8 +56,8 @@ static void leave_shared_slot(void)
     qt_plugin.callbacks_per_insn = true;
     for (unsigned i = 0; i <= qt_plugin.max_vcpu; i++) {
         struct qt_producer *p = &qt_vcpus[i].producer;
-        if (qt_producer_is_live(p) && p->slot == &shared_slot) {
-            p->own_slot = shared_slot;
+        if (qt_producer_is_live(p) && p->slot == qt_plugin_shared_slot) {
+            p->own_slot = *qt_plugin_shared_slot;
             p->slot = &p->own_slot;
         }
     }
@@ -85,7 +85,7 @@ static void vcpu_init(unsigned int vcpu)
         find_slot(p, vcpu);
         qt_producer_adopt(p);
     } else if (!qt_plugin.callbacks_per_insn) {
-        p->slot = &shared_slot;
+        p->slot = qt_plugin_shared_slot;
     }
     if (!qt_producer_self()) {
         qt_producer_adopt(p);

@@ -103,6 +103,11 @@ static bool parse_wait(struct qt_options *o, const char *value)
     return qt_parse_duration(value, &o->wait_ms);
 }
 
+static bool parse_flush(struct qt_options *o, const char *value)
+{
+    return qt_parse_duration(value, &o->flush_ms) && o->flush_ms > 0;
+}
+
 static bool parse_verbose(struct qt_options *o, const char *value)
 {
     return parse_on_off(value, &o->verbose);
@@ -122,6 +127,7 @@ static const struct option {
     {"level", "0..12", "compression: none, LZ4 fast, LZ4 HC (1)", parse_level},
     {"loss", "block|drop", "when a ring is full: wait, or count a loss (block)", parse_loss},
     {"wait", "500ms|2s|...", "longest wait for a writer that is stuck (5s)", parse_wait},
+    {"flush", "100ms|1s|...", "longest time until rows are in the file (1s)", parse_flush},
     {"verbose", "on|off", "say at the end what was recorded (off)", parse_verbose},
 };
 
@@ -151,7 +157,7 @@ bool qt_options_parse(struct qt_options *options, int argc, char **argv)
 {
     *options = (struct qt_options){
         .mem = true, .disas = true, .level = 1, .ring = 8 << 20, .rings = 256 << 20,
-        .wait_ms = 5000};
+        .wait_ms = 5000, .flush_ms = 1000};
     for (int i = 0; i < argc; i++) {
         const char *argument = g_str_has_prefix(argv[i], "arg=") ? argv[i] + 4 : argv[i];
         const char *value;
@@ -187,6 +193,7 @@ const char *const *qt_options_text(const struct qt_options *o, size_t *n)
     text[i++] = g_strdup_printf("level=%u", o->level);
     text[i++] = o->drop ? "loss=drop" : "loss=block";
     text[i++] = g_strdup_printf("wait=%ums", o->wait_ms);
+    text[i++] = g_strdup_printf("flush=%ums", o->flush_ms);
     text[i++] = o->verbose ? "verbose=on" : "verbose=off";
     *n = i;
     return text;

@@ -22,7 +22,7 @@
 struct qt_options {
     char *out; /* absolute, %p replaced */
     bool overwrite, mem, values, disas, drop, verbose;
-    unsigned level, wait_ms;
+    unsigned level, wait_ms, flush_ms;
     size_t ring, rings;
 };
 

@@ -3,7 +3,9 @@
  *
  * tests/probe/probe.c counts live, next to the recorder; this program counts what the trace
  * says, and prints it in the same form (see there for the meaning of each field). Equal texts
- * mean that every block, instruction and access was recorded, with its address.
+ * mean that every block, instruction and access was recorded, with its address. With --last it
+ * prints the sums once more without each vCPU's last block and last access, as a witness that was
+ * killed in between may not have added those.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,6 +19,7 @@
 #define N_VCPUS 65536
 
 struct sums {
+    uint64_t last_block, last_access; /* what they have added to their sums */
     uint64_t init, exit, blocks, insns, loads, stores, bytes, bsum, isum, asum, syscalls, rets;
 };
 
@@ -33,7 +36,8 @@ static uint64_t hash(uint64_t state)
 static void add_block(struct sums *s, const struct qtrace_translation *t, unsigned started)
 {
     s->blocks++;
-    s->bsum += hash(t->vaddr * 1024 + t->n_insns);
+    s->last_block = hash(t->vaddr * 1024 + t->n_insns);
+    s->bsum += s->last_block;
     s->insns += started;
     for (unsigned i = 0; i < started; i++) {
         s->isum += hash(t->insn[i].vaddr);
@@ -47,7 +51,8 @@ static void add_access(struct sums *s, uint64_t vaddr, unsigned flags)
     s->loads += !store;
     s->stores += store;
     s->bytes += UINT64_C(1) << shift;
-    s->asum += hash(vaddr * 8 + shift * 2 + store);
+    s->last_access = hash(vaddr * 8 + shift * 2 + store);
+    s->asum += s->last_access;
 }
 
 static void add_event(struct sums *s, enum qtrace_event_kind kind)
@@ -96,6 +101,17 @@ static void print_sums(void)
     }
 }
 
+static void print_last(void)
+{
+    for (unsigned i = 0; i < N_VCPUS; i++) {
+        const struct sums *s = &sums[i];
+        if (s->init) {
+            printf("before %u bsum=%016" PRIx64 " asum=%016" PRIx64 "\n", i,
+                   s->bsum - s->last_block, s->asum - s->last_access);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct qtrace_reader *reader;
@@ -104,8 +120,9 @@ int main(int argc, char **argv)
     struct qtrace_error err;
     uint64_t translations = 0;
     bool only_foreign = argc == 3 && strcmp(argv[1], "--foreign") == 0;
-    if (argc != 2 && !only_foreign) {
-        fprintf(stderr, "usage: trace-sums [--foreign] TRACE\n");
+    bool last = argc == 3 && strcmp(argv[1], "--last") == 0;
+    if (argc != 2 && !only_foreign && !last) {
+        fprintf(stderr, "usage: trace-sums [--foreign|--last] TRACE\n");
         return 2;
     }
     int result = qtrace_reader_open(&reader, argv[argc - 1], &err);
@@ -121,6 +138,9 @@ int main(int argc, char **argv)
     } else {
         print_sums();
         printf("translations=%" PRIu64 "\n", translations);
+    }
+    if (last) {
+        print_last();
     }
     int status = qtrace_reader_status(reader);
     qtrace_merge_close(&merge);

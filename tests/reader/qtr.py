@@ -334,7 +334,7 @@ TOTALS = {1: ("stream", "u32"),
                      for number, what in enumerate(("blocks", "insns", "accesses", "events"),
                                                    base)})}
 END = {4: ("streams", TOTALS),
-       **_fields({3: "translations", 5: "index", 6: "frames", 7: "run", 8: "recovered"})}
+       **_fields({3: "translations", 5: "index", 6: "frames", 7: "run", 8: "recovered", 9: "salvaged"})}
 
 
 def parse(data, schema, once=False):

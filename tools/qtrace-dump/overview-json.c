@@ -51,6 +51,7 @@ static void put_state(struct json *json, const struct qtrace_reader *reader)
     json_begin(json, "state", '{');
     json_number(json, "status", (uint64_t)qtrace_reader_status(reader));
     json_bool(json, "complete", health.complete);
+    json_bool(json, "salvaged", health.salvaged);
     json_bool(json, "damaged", health.damaged);
     json_bool(json, "lost", health.lost);
     json_text(json, "reason", health.reason);

@@ -104,7 +104,9 @@ static void print_state(struct dump *dump)
                 health.damaged || health.lost ? "closed" : "complete",
                 (double)health.end_time / 1e9, reason);
     } else {
-        fprintf(out, LABEL "incomplete: the recorder did not close it\n", "state");
+        fprintf(out, LABEL "incomplete: the recorder %s\n", "state",
+                health.salvaged ? "was killed; all that it had recorded is here"
+                                : "did not close it");
     }
     if (health.damaged) {
         fprintf(out, LABEL "damaged\n", "");

@@ -90,6 +90,7 @@ static void report_gap(const char *path, const struct qtrace_gap *gap)
 
 void dump_gaps(const char *path, const struct qtrace_reader *reader, size_t max)
 {
+    const struct qtrace_health health = qtrace_reader_health(reader);
     size_t n = qtrace_reader_n_gaps(reader);
     bool unknown = false;
 
@@ -103,7 +104,7 @@ void dump_gaps(const char *path, const struct qtrace_reader *reader, size_t max)
         dump_message(path, UINT64_MAX, "%zu gaps more; --verify names them", n - max);
     }
     /* The list of streams is part of the end: without it nobody knows whether some are missing. */
-    if (!unknown && !qtrace_reader_health(reader).complete) {
+    if (!unknown && !health.complete && !health.salvaged) {
         struct qtrace_gap rest = {
             .offset = qtrace_reader_file_size(reader),
             .stream = UINT32_MAX,

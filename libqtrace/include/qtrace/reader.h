@@ -88,10 +88,12 @@ struct qtrace_health {
     bool lost;          /* the recorder counted a loss */
     const char *reason; /* of the end; NULL without one */
     uint64_t end_time;  /* nanoseconds since the start of the recording */
+    bool salvaged;      /* not complete, but all that a killed recorder had recorded is there */
 };
 
 /* Open the trace at path ("-" = standard input, which is read to its end first) and scan its
- * frame headers. On success *out is the caller's to close; on failure it is NULL. */
+ * frame headers. If a recorder that was killed has left the file PATH.live, what that has more than
+ * the trace is read as well, as qtrace_recover would write it. On success *out is the caller's to close; on failure it is NULL. */
 QTRACE_API int qtrace_reader_open(struct qtrace_reader **out, const char *path,
                                   struct qtrace_error *err) QTRACE_MUST_USE;
 /* The same through the index in the file: what is not looked at is not read. Damage shows only

@@ -57,8 +57,10 @@ QTRACE_API int qtrace_writer_close(struct qtrace_writer **writer, const char *re
 QTRACE_API uint64_t qtrace_writer_size(const struct qtrace_writer *writer);
 
 /* Give the trace at path the end that its recorder did not come to write: what is cut off goes,
- * definitions, totals and index follow. It stays incomplete (what the recorder did last is not
- * there), but is whole in itself. QTRACE_END: it has an end, nothing was changed. */
+ * definitions, totals and index follow, after all that the recorder had recorded if its file
+ * PATH.live is there, which is removed then. The trace stays incomplete (it ends before its run
+ * did), but is whole in itself. QTRACE_END: it has an end, nothing was changed.
+ * QTRACE_E_INVALID: its recorder is still at work. */
 QTRACE_API int qtrace_recover(const char *path, struct qtrace_error *err) QTRACE_MUST_USE;
 
 #ifdef __cplusplus

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# QEMU is killed at random moments: every event whose callback had returned is in the trace, which
+# is read with the help of the file beside it. The witness counts in a shared file of its own.
+
+. "$(dirname "$0")/../lib.sh"
+
+sums=$QTRACE_BUILD/tests/trace-sums
+runs=${long:+250}
+runs=${runs:-12}
+
+# kills NAME SIGNAL RUNS LONGEST QEMU PROBE GUEST...
+kills() {
+    local name=$1 signal=$2 runs=$3 longest=$4 qemu=$5 probe=$6
+    shift 6
+    status_of python3 "$top/tests/e2e/kill.py" "$runs" "$signal" "$longest" "$PROBE_DUMP" \
+        "$sums" "$qtrace_dump" "$tmp/kill" "$qemu" -plugin "$probe,shm={folder}/shm,out={folder}/w" \
+        -plugin "$qtrace_plugin,out={folder}/run.qtr" "$@"
+    if ((status == 0)); then
+        ok "$name: $(tail -n 1 "$tmp/stdout")"
+    else
+        not_ok "$name" "something is wrong"
+        show_output
+    fi
+}
+
+for version in 7.2 10.0; do
+    if [[ $version == 7.2 ]]; then
+        qemu=qemu-x86_64 probe=$PROBE72
+    else
+        qemu=$QEMU10/qemu-x86_64 probe=$PROBE100
+    fi
+    kills "$version, SIGKILL, one thread" SIGKILL "$runs" 1 "$qemu" "$probe" \
+        "$GUESTS/x86_64/mix" 100000
+    kills "$version, SIGKILL, eight threads" SIGKILL "$runs" 1 "$qemu" "$probe" \
+        "$GUESTS/x86_64/threads" 8 100000000
+    kills "$version, SIGINT, eight threads" SIGINT "$((runs / 4))" 1 "$qemu" "$probe" \
+        "$GUESTS/x86_64/threads" 8 100000000
+done
