@@ -29,16 +29,18 @@ static bool check_columns(struct dump *dump, const struct qtrace_frame_info *fra
     return true;
 }
 
-/* Rows, and whether the summary says the same of them. */
-static int count_twice(struct dump *dump, size_t i, const struct qtrace_batch *batch,
+/* Rows, and whether the summary says the same of them. The batch is freed as soon as it has been
+ * counted: a frame without a summary is read again. */
+static int count_twice(struct dump *dump, size_t i, struct qtrace_batch **batch,
                        struct qtrace_error *err)
 {
     struct qtrace_counts *rows = qtrace_counts_new(), *summary = qtrace_counts_new();
     int code = rows == NULL || summary == NULL ? QTRACE_E_NOMEM : QTRACE_OK;
 
     if (code == QTRACE_OK) {
-        code = qtrace_counts_add(rows, batch, dump->reader);
+        code = qtrace_counts_add(rows, *batch, dump->reader);
     }
+    qtrace_batch_free(batch);
     if (code == QTRACE_OK) {
         code = qtrace_reader_count(dump->reader, i, 1, summary, err);
     }
@@ -60,9 +62,8 @@ static bool check_events(struct dump *dump, size_t i)
     int code = qtrace_reader_read(dump->reader, i, &batch, &err);
 
     if (code == QTRACE_OK) {
-        code = count_twice(dump, i, batch, &err);
+        code = count_twice(dump, i, &batch, &err);
     }
-    qtrace_batch_free(&batch);
     if (code == QTRACE_E_IO || code == QTRACE_E_NOMEM) {
         dump_error(dump, &err);
         return false;
