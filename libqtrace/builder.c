@@ -138,10 +138,10 @@ static void lose_access(struct qt_builder *b)
     b->pending = true;
 }
 
-static void lose_event(struct qt_builder *b)
+static void lose_event(struct qt_builder *b, uint64_t kind)
 {
-    b->lost.events++;
-    b->pending = true;
+    b->lost.events += !qt_is_own_event(kind);
+    b->pending |= b->lost.events > 0;
 }
 
 void qt_builder_lose(struct qt_builder *b, const struct qt_loss *loss)
@@ -168,7 +168,7 @@ static void add_event(struct qt_builder *b, uint64_t word, const uint64_t *words
     struct qtrace_event event = {.kind = (enum qtrace_event_kind)kind};
     if (n_words < 2 || n_words > 2 + QTRACE_EVENT_ARGS || kind > QTRACE_EVENT_DISCON ||
         kind == QTRACE_EVENT_LOST || words[0] <= b->seq) {
-        lose_event(b);
+        lose_event(b, kind);
         return;
     }
     event.block_row = b->encoder.rows.n_blocks;
@@ -178,7 +178,7 @@ static void add_event(struct qt_builder *b, uint64_t word, const uint64_t *words
     event.n_args = n_words - 2;
     memcpy(event.arg, words + 2, event.n_args * sizeof(event.arg[0]));
     if (qt_encoder_event(&b->encoder, &event) < 0) {
-        lose_event(b);
+        lose_event(b, kind);
         return;
     }
     b->seq = event.seq;
@@ -253,7 +253,7 @@ static void add_control(struct qt_builder *b, const struct qt_lengths *lengths, 
         add_event(b, word, words);
         break;
     default:
-        lose_event(b);
+        lose_event(b, 0);
     }
 }
 
@@ -276,6 +276,11 @@ static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_word
     }
     qt_builder_lose(b, &loss);
     return QTRACE_E_NOMEM;
+}
+
+void qt_builder_skip(struct qt_builder *b, const uint64_t *words, size_t n_words)
+{
+    (void)lose_words(b, words, n_words, false);
 }
 
 static int make_room(struct qt_builder *b, size_t n_words, const struct qt_frame_size *size)
@@ -384,7 +389,7 @@ QT_INLINE int add_all(struct qt_builder *b, const struct qt_lengths *lengths,
                 qt_builder_lose(b, &loss);
             }
         } else if (qt_control_words(word) >= n_words - i) {
-            lose_event(b); /* nonsense: it would reach beyond the chunk */
+            lose_event(b, 0); /* nonsense: it would reach beyond the chunk */
             break;
         } else {
             qt_rows_store(e, &rows);
@@ -456,7 +461,8 @@ void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct q
                 any_block = any_block || (qt_is_loss(word) && words[i + 3] > 0);
             } else {
                 loss->accesses += qt_control_kind(word) == QT_CONTROL_ACCESS;
-                loss->events += qt_control_kind(word) == QT_CONTROL_EVENT;
+                loss->events += qt_control_kind(word) == QT_CONTROL_EVENT &&
+                                !qt_is_own_event(qt_control_payload(word));
             }
             i += qt_control_words(word);
         }

@@ -56,6 +56,9 @@ int qt_builder_add(struct qt_builder *builder, const struct qt_lengths *lengths,
                    const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
                    qt_builder_sink *emit, void *sink) QTRACE_MUST_USE;
 
+/* Count words as lost, since nothing can be kept any more. */
+void qt_builder_skip(struct qt_builder *builder, const uint64_t *words, size_t n_words);
+
 /* Instructions of the last block that did not start, told outside the words. */
 void qt_builder_partial(struct qt_builder *builder, uint32_t remaining);
 

@@ -54,7 +54,7 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
     e->fresh = 0;
     e->translation = 0;
     e->partial_row = 0;
-    e->n_events = e->n_syscalls = 0;
+    e->n_events = e->n_syscalls = e->n_own_events = 0;
     e->lost = (struct qt_loss){0};
     e->value.on = false;
     e->left.len = 0;
@@ -232,6 +232,7 @@ int qt_encoder_event(struct qt_encoder *e, const struct qtrace_event *event)
     e->last = *event;
     e->n_events++;
     e->n_syscalls += event->kind == QTRACE_EVENT_SYSCALL;
+    e->n_own_events += qt_is_own_event(event->kind);
     if (event->kind == QTRACE_EVENT_LOST) {
         e->lost = (struct qt_loss){event->arg[0], event->arg[1], event->arg[2], event->arg[3]};
     }

@@ -57,6 +57,7 @@ struct qt_encoder {
     uint32_t fresh;       /* the last block that was written out */
     uint32_t partial_row; /* the last row of column started */
     uint32_t n_events, n_syscalls;
+    uint32_t n_own_events; /* of them, those that the recorder makes for itself: loss.h */
     uint64_t translation; /* of the last such event */
     struct qtrace_event last; /* before any: what the first one is measured from */
     uint64_t first_seq, first_time;

@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int qt_io_error(struct qtrace_error *err, int number, uint64_t offset, const char *what)
@@ -82,6 +86,57 @@ int qt_io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
         offset += (uint64_t)n;
     }
     return QTRACE_OK;
+}
+
+int qt_io_reserve(int fd, uint64_t offset, uint64_t size, struct qtrace_error *err)
+{
+    struct rlimit limit;
+    int ret;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        offset + size > limit.rlim_cur) {
+        return qt_io_error(err, EFBIG, offset, "cannot write");
+    }
+    do {
+        ret = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+    } while (ret < 0 && errno == EINTR);
+    if (ret < 0 && (errno == ENOSPC || errno == EDQUOT)) {
+        return qt_io_error(err, errno, offset, "cannot write");
+    }
+    return QTRACE_OK; /* any other error: it may work nevertheless */
+}
+
+/* By way of a mapping, and of the kernel, which returns an error where a plain store to a file that
+ * somebody else cuts would kill the process. */
+int qt_io_overwrite(int fd, const void *data, size_t size, uint64_t offset,
+                    struct qtrace_error *err)
+{
+    const uint64_t first = offset & ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+    const size_t length = (size_t)(offset - first) + size;
+    struct stat st;
+    ssize_t n = -1;
+
+    if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < offset + size) {
+        return qt_io_error(err, EFBIG, offset, "cannot write");
+    }
+    uint8_t *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)first);
+    if (map != MAP_FAILED) {
+        const struct iovec from = {(void *)data, size}, to = {map + (offset - first), size};
+        n = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+        munmap(map, length);
+    }
+    return n == (ssize_t)size ? QTRACE_OK : qt_io_error(err, errno, offset, "cannot write");
+}
+
+int qt_io_cut(int fd, uint64_t size, struct qtrace_error *err)
+{
+    /* (it costs little to try again, and much if what is behind the end stays) */
+    for (int i = 0; i < 3; i++) {
+        if (ftruncate(fd, (off_t)size) == 0) {
+            return QTRACE_OK;
+        }
+    }
+    return qt_io_error(err, errno, size, "cannot cut");
 }
 
 int qt_io_unnamed(struct qtrace_error *err)

@@ -29,6 +29,18 @@ int qt_source_read(const struct qt_source *source, void *data, size_t size, uint
 /* A new file without a name, in TMPDIR. -1: *err says why. */
 int qt_io_unnamed(struct qtrace_error *err);
 
+/* See that so many bytes at offset can be written later: on file systems that can (the size of the
+ * file stays), and within the process's limit of file sizes. Fails if they can not. */
+int qt_io_reserve(int fd, uint64_t offset, uint64_t size, struct qtrace_error *err);
+
+/* Write over what the file has already, where qt_io_pwrite must not: a limit of file sizes that is
+ * smaller than the file forbids that, too. */
+int qt_io_overwrite(int fd, const void *data, size_t size, uint64_t offset,
+                    struct qtrace_error *err);
+
+/* Cut the file at size, and give back what was reserved behind. */
+int qt_io_cut(int fd, uint64_t size, struct qtrace_error *err);
+
 /* Copy what is left of fd into a new unnamed file. *out is the caller's to close. */
 int qt_io_spool(int fd, int *out, struct qtrace_error *err);
 

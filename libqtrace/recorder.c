@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +59,7 @@ struct qt_recorder {
     uint32_t n_translations;
     bool has_run;
     struct patience patience;
+    struct qt_loss overrun;
 
     /* the thread's own */
     const char *path;
@@ -219,6 +219,7 @@ static void count_loss(struct qt_producer *p, size_t n_words)
 static void end_loss(struct qt_producer *p)
 {
     p->losing = false;
+    qt_loss_add(&p->recorder->overrun, &p->loss);
     __atomic_store_n(&p->next, qt_ring_chunk(&p->ring, atomic_load(&p->ring.head)),
                      __ATOMIC_RELEASE);
     if (p->carry) {
@@ -454,6 +455,7 @@ static void close_locked(struct qt_producer *p)
     if (p->losing) {
         count_loss(p, (next - p->ring.scratch));
         p->loss.insns -= p->loss.blocks && remaining <= p->loss.insns ? remaining : 0;
+        qt_loss_add(&p->recorder->overrun, &p->loss);
         p->last_words = 0;
         p->last_remaining = p->loss.blocks ? p->carry : remaining;
     } else {
@@ -581,19 +583,8 @@ static void forget_notes(struct qt_recorder *r)
 static int emit(void *sink, const struct qt_builder *builder)
 {
     struct qt_recorder *r = sink;
-    const struct qt_rows *rows = &builder->encoder.rows;
     struct qtrace_error err = {0};
     int result = qt_writer_frame(r->writer, &builder->encoder, &builder->head, &err);
-    if (result == QTRACE_OK) {
-        r->summary.blocks += rows->n_blocks;
-        r->summary.insns += rows->n_insns;
-        r->summary.accesses += rows->n_accesses;
-        r->summary.events += builder->encoder.n_events;
-    } else {
-        struct qt_loss lost = {rows->n_blocks, rows->n_insns, rows->n_accesses,
-                               builder->encoder.n_events};
-        qt_loss_add(&r->summary.lost, &lost);
-    }
     forget_notes(r);
     return note(r, result, &err);
 }
@@ -628,8 +619,8 @@ static void take_definitions(struct qt_recorder *r)
         struct qtrace_error err = {0};
         list = d->next;
         add_texts(r, d->translation);
-        note(r, qtrace_writer_define(r->writer, d->translation, &err), &err);
-        r->summary.translations++;
+        int result = qtrace_writer_define(r->writer, d->translation, &err);
+        r->summary.translations += note(r, result, &err) == QTRACE_OK;
         free(d->translation);
         free(d);
     }
@@ -638,6 +629,10 @@ static void take_definitions(struct qt_recorder *r)
 static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64_t *words,
                       size_t n, const struct qt_frame_size *size)
 {
+    if (qt_writer_failed(r->writer)) {
+        qt_builder_skip(p->builder, words, n);
+        return;
+    }
     int result = qt_builder_add(p->builder, qt_writer_lengths(r->writer), words, n, size, emit, r);
     if (result == QTRACE_E_NOMEM) {
         note_no_memory(r);
@@ -720,9 +715,8 @@ static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
     (void)result; /* noted by emit */
     if (p->builder->pending) {
         note_no_memory(r);
-        qt_loss_add(&r->summary.lost, &p->builder->lost);
+        qt_writer_lose(r->writer, p->stream, p->vcpu, &p->builder->lost);
     }
-    qt_loss_add(&r->summary.lost, &p->builder->total_lost);
     r->summary.streams++;
 }
 
@@ -907,6 +901,23 @@ static void open_live(struct qt_recorder *r)
     }
 }
 
+static void end_file(struct qt_recorder *r)
+{
+    struct qt_summary *sum = &r->summary;
+    struct qtrace_error err = {0};
+    struct qt_loss written;
+    const char *reason = sum->error.code ? sum->error.message : r->reason;
+    note(r, qt_writer_end(r->writer, reason, now(r), &err), &err);
+    qt_writer_sum(r->writer, &written, &sum->lost);
+    sum->blocks = written.blocks;
+    sum->insns = written.insns;
+    sum->accesses = written.accesses;
+    sum->events = written.events;
+    sum->overrun = r->overrun;
+    sum->bytes = qtrace_writer_size(r->writer);
+    qt_writer_discard(r->writer);
+}
+
 static void *thread_main(void *data)
 {
     struct opening *opening = data;
@@ -926,12 +937,8 @@ static void *thread_main(void *data)
     }
     work(r);
     take_definitions(r);
-    struct qtrace_error err = {0};
-    const char *reason = r->summary.error.code ? r->summary.error.message : r->reason;
-    note(r, qtrace_writer_close(&r->writer, reason, now(r), &err), &err);
+    end_file(r);
     qt_live_remove(r->live, r->path);
-    struct stat st;
-    r->summary.bytes = stat(r->path, &st) == 0 ? st.st_size : 0;
     return NULL;
 }
 

@@ -79,7 +79,7 @@ struct qt_producer {
 
 struct qt_summary {
     uint64_t blocks, insns, accesses, events, translations, streams, bytes;
-    struct qt_loss lost;
+    struct qt_loss lost, overrun; /* all of it, and what of it found no place in a ring */
     struct qtrace_error error; /* code 0 = none */
     struct qtrace_error live_error; /* why there was no file beside the trace; code 0 = there was */
 };

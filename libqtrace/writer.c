@@ -40,6 +40,52 @@ static int sticky(const struct qtrace_writer *w, struct qtrace_error *err)
     return w->error.code;
 }
 
+/* ---- room for the end ---- */
+
+/* So many streams that come can be counted and told, however short memory is by then. */
+#define SPARE_STREAMS 64
+
+/* What the totals of a stream take in the end (a few numbers are large, most are small), and the
+ * rest of the end, with a long reason. */
+#define TOTALS_BYTES 96
+#define END_BYTES 512
+
+/* The facts of the run come a little later than the header. */
+#define RUN_BYTES 4096
+
+static uint64_t end_bytes(const struct qtrace_writer *w)
+{
+    return END_BYTES + (w->n_used + 1) * TOTALS_BYTES + (w->run.len > 0 ? 0 : RUN_BYTES);
+}
+
+static int reserve_memory(struct qtrace_writer *w, size_t streams)
+{
+    const size_t size = END_BYTES + streams * TOTALS_BYTES;
+
+    w->body.len = w->out.len = 0;
+    if (qt_grow((void **)&w->stream, &w->n_streams, streams, sizeof(*w->stream)) < 0 ||
+        qt_grow((void **)&w->list, &w->cap_list, streams, sizeof(*w->list)) < 0 ||
+        qt_buf_reserve(&w->body, size) < 0 || qt_buf_reserve(&w->out, size) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    w->max_streams = streams;
+    return QTRACE_OK;
+}
+
+/* The end may use what was reserved for it, and must take what it can get. */
+static int reserve_disk(struct qtrace_writer *w, size_t size, struct qtrace_error *err)
+{
+    return qt_io_reserve(w->fd, w->size, size + end_bytes(w), err);
+}
+
+static int write_at(struct qtrace_writer *w, const void *data, size_t size, uint64_t offset,
+                    bool end, struct qtrace_error *err)
+{
+    int ret = qt_io_pwrite(w->fd, data, size, offset, err);
+
+    return ret < 0 && end ? qt_io_overwrite(w->fd, data, size, offset, err) : ret;
+}
+
 /* Envelope and what follows it, at the end of the file. Nothing counts until all is there. */
 static int put(struct qtrace_writer *w, unsigned type, const struct qt_buf *body,
                const void *more, size_t more_size, struct qtrace_error *err)
@@ -50,6 +96,7 @@ static int put(struct qtrace_writer *w, unsigned type, const struct qt_buf *body
         .type = (uint16_t)type,
         .flags = QT_ENVELOPE_MANDATORY,
     };
+    const bool end = type == QT_ENVELOPE_END || type == QT_ENVELOPE_END_MARK;
     struct qtrace_error error;
     int ret;
 
@@ -58,12 +105,18 @@ static int put(struct qtrace_writer *w, unsigned type, const struct qt_buf *body
     if (ret < 0) {
         return fail(w, err, ret, "a message cannot be made");
     }
-    ret = qt_io_pwrite(w->fd, w->out.data, w->out.len, w->size, &error);
+    ret = end ? QTRACE_OK : reserve_disk(w, w->out.len + more_size, &error);
     if (ret == QTRACE_OK) {
-        ret = qt_io_pwrite(w->fd, more, more_size, w->size + w->out.len, &error);
+        ret = write_at(w, w->out.data, w->out.len, w->size, end, &error);
+    }
+    if (ret == QTRACE_OK) {
+        ret = write_at(w, more, more_size, w->size + w->out.len, end, &error);
     }
     if (ret < 0) {
         return fail(w, err, ret, error.message);
+    }
+    if (!w->ending && type != QT_ENVELOPE_FILE_HEADER) {
+        qt_tail_push(&w->tail, w->size, w->seq);
     }
     w->size += w->out.len + more_size;
     w->seq++;
@@ -144,8 +197,19 @@ static int put_frame(struct qtrace_writer *w, const struct qt_frame *frame, cons
     if (ret < 0) {
         return ret;
     }
+    if (!w->ending) {
+        qt_tail_last(&w->tail)->translations = frame->info.translations;
+    }
     qt_writer_note(w, frame, offset, w->size - offset, &w->coder.summary);
-    return qt_index_full(&w->index) ? put_index(w, err) : QTRACE_OK;
+    return QTRACE_OK;
+}
+
+/* (If that fails, it is no matter of the frame before, which has been written.) */
+static void put_index_if_full(struct qtrace_writer *w)
+{
+    if (qt_index_full(&w->index)) {
+        put_index(w, NULL);
+    }
 }
 
 /* ---- opening ---- */
@@ -203,6 +267,14 @@ static int put_header(struct qtrace_writer *w, const char *producer, struct qtra
     return put(w, QT_ENVELOPE_FILE_HEADER, &w->header, NULL, 0, err);
 }
 
+static int begin(struct qtrace_writer *w, const char *producer, struct qtrace_error *err)
+{
+    if (reserve_memory(w, SPARE_STREAMS) < 0) {
+        return fail(w, err, QTRACE_E_NOMEM, "out of memory");
+    }
+    return put_header(w, producer, err);
+}
+
 void qt_writer_discard(struct qtrace_writer *w)
 {
     size_t i;
@@ -212,6 +284,7 @@ void qt_writer_discard(struct qtrace_writer *w)
     }
     free(w->kept);
     free(w->stream);
+    free(w->list);
     qt_buf_finish(&w->header);
     qt_buf_finish(&w->run);
     qt_buf_finish(&w->body);
@@ -247,8 +320,11 @@ int qtrace_writer_open(struct qtrace_writer **out, const char *path,
     w->level = options->level;
     w->nonce = random_nonce();
     w->fd = create(path, options->overwrite, err);
-    ret = w->fd < 0 ? QTRACE_E_IO : put_header(w, options->producer, err);
+    ret = w->fd < 0 ? QTRACE_E_IO : begin(w, options->producer, err);
     if (ret < 0) {
+        if (w->fd >= 0 && !options->overwrite) {
+            unlink(path); /* nothing is in it, and nobody else's it is */
+        }
         qt_writer_discard(w);
         return ret;
     }
@@ -383,6 +459,7 @@ static int flush_definitions(struct qtrace_writer *w, struct qtrace_error *err)
     if (ret == QTRACE_OK) {
         w->n_written += w->definitions.n;
         w->definitions.n = 0;
+        put_index_if_full(w);
     }
     return ret;
 }
@@ -504,13 +581,15 @@ static int find_stream(struct qtrace_writer *w, uint32_t stream, uint32_t vcpu,
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
                                 "stream %" PRIu32 " is beyond the format's limits", stream);
     }
-    if (qt_grow((void **)&w->stream, &w->n_streams, stream + 1ull, sizeof(*w->stream)) < 0) {
+    if (stream + SPARE_STREAMS > w->max_streams &&
+        reserve_memory(w, stream + 2 * SPARE_STREAMS) < 0 && stream >= w->max_streams) {
         return fail(w, err, QTRACE_E_NOMEM, "out of memory");
     }
     s = &w->stream[stream];
     if (!s->used) {
         qtrace__stream_totals__init(&s->totals);
         s->used = true;
+        w->n_used++;
         s->totals.stream = stream;
         s->totals.vcpu = vcpu;
     }
@@ -544,6 +623,31 @@ static void add_unwritten(Qtrace__StreamTotals *t, const struct qt_loss *lost)
     t->unwritten_events += lost->events;
 }
 
+void qt_writer_lose(struct qtrace_writer *writer, uint32_t stream, uint32_t vcpu,
+                    const struct qt_loss *lost)
+{
+    Qtrace__StreamTotals *totals;
+
+    if (find_stream(writer, stream, vcpu, &totals, NULL) == QTRACE_OK) {
+        add_unwritten(totals, lost);
+    }
+}
+
+void qt_writer_sum(const struct qtrace_writer *writer, struct qt_loss *written,
+                   struct qt_loss *lost)
+{
+    *written = *lost = (struct qt_loss){0};
+    for (size_t i = 0; i < writer->n_streams; i++) {
+        const Qtrace__StreamTotals *t = &writer->stream[i].totals;
+
+        if (writer->stream[i].used) {
+            qt_loss_add(written, &(struct qt_loss){t->blocks, t->insns, t->accesses, t->events});
+            qt_loss_add(lost, &(struct qt_loss){t->lost_blocks, t->lost_insns, t->lost_accesses,
+                                                t->lost_events});
+        }
+    }
+}
+
 static bool continues(const struct qtrace_frame_info *head, const Qtrace__StreamTotals *t)
 {
     return head->first_block == t->blocks + t->lost_blocks &&
@@ -555,15 +659,16 @@ static bool continues(const struct qtrace_frame_info *head, const Qtrace__Stream
 static int write_frame(struct qtrace_writer *w, const struct qt_encoder *encoder,
                        struct qt_frame *frame, struct qtrace_error *err)
 {
+    struct qtrace_error error;
     int ret = sticky(w, err);
 
     if (ret == QTRACE_OK) {
         ret = flush_definitions(w, err);
     }
     if (ret == QTRACE_OK) {
-        ret = qt_frame_encode(&w->coder, w->level, encoder, frame, err);
-        if (ret == QTRACE_E_NOMEM) {
-            return fail(w, err, ret, "out of memory");
+        ret = qt_frame_encode(&w->coder, w->level, encoder, frame, &error);
+        if (ret < 0) {
+            return fail(w, err, ret, error.message);
         }
     }
     if (ret == QTRACE_OK) {
@@ -572,12 +677,24 @@ static int write_frame(struct qtrace_writer *w, const struct qt_encoder *encoder
     return ret;
 }
 
+static void remember_rows(struct qtrace_writer *w, const struct qt_encoder *encoder,
+                          uint32_t stream, const struct qt_loss *rows)
+{
+    struct qt_piece *piece = qt_tail_last(&w->tail);
+
+    piece->stream = stream;
+    piece->rows = *rows;
+    piece->own_events = encoder->n_own_events;
+    piece->lost = encoder->lost;
+}
+
 int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encoder,
                     const struct qtrace_frame_info *head, struct qtrace_error *err)
 {
     struct qt_frame frame = {.info = *head};
     struct qt_loss rows = {encoder->rows.n_blocks, encoder->rows.n_insns,
-                           encoder->rows.n_accesses, encoder->n_events};
+                           encoder->rows.n_accesses,
+                           encoder->n_events - encoder->n_own_events};
     Qtrace__StreamTotals *totals = NULL, after;
     int ret = find_stream(writer, head->stream, head->vcpu, &totals, err);
 
@@ -586,7 +703,7 @@ int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encod
     }
     after = *totals;
     add_lost(&after, &encoder->lost);
-    if (!continues(head, &after)) {
+    if (!qt_writer_failed(writer) && !continues(head, &after)) {
         return qtrace_error_set(err, QTRACE_E_INVALID, UINT64_MAX,
                                 "stream %" PRIu32 ": a batch does not continue it",
                                 head->stream);
@@ -596,8 +713,10 @@ int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encod
         after.blocks += rows.blocks;
         after.insns += rows.insns;
         after.accesses += rows.accesses;
-        after.events += rows.events;
+        after.events += encoder->n_events;
         *totals = after;
+        remember_rows(writer, encoder, head->stream, &rows);
+        put_index_if_full(writer);
     } else if (writer->error.code != QTRACE_OK) {
         add_unwritten(totals, &encoder->lost);
         add_unwritten(totals, &rows);
@@ -610,9 +729,12 @@ static int lose_batch(struct qtrace_writer *w, const struct qtrace_batch *b,
                       struct qtrace_error *err)
 {
     const struct qtrace_event *e = b->event;
-    struct qt_loss lost = {b->n_blocks, b->n_insns, b->n_accesses, b->n_events};
+    struct qt_loss lost = {b->n_blocks, b->n_insns, b->n_accesses, 0};
     Qtrace__StreamTotals *totals = NULL;
 
+    for (uint32_t i = 0; i < b->n_events; i++) {
+        lost.events += !qt_is_own_event(e[i].kind);
+    }
     if (b->n_events > 0 && e->kind == QTRACE_EVENT_LOST) {
         qt_loss_add(&lost, &(struct qt_loss){e->arg[0], e->arg[1], e->arg[2], e->arg[3]});
     }
@@ -675,14 +797,10 @@ static int put_copies(struct qtrace_writer *w, bool no_memory)
 
 static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
 {
-    Qtrace__StreamTotals **list = calloc(w->n_streams + 1, sizeof(*list));
     Qtrace__End m = QTRACE__END__INIT;
     size_t i;
     int ret;
 
-    if (list == NULL) {
-        return QTRACE_E_NOMEM;
-    }
     m.reason = text(reason);
     m.time = time;
     m.translations = w->n_written;
@@ -691,10 +809,10 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     m.run = w->run_at;
     m.recovered = w->recovered;
     m.salvaged = w->salvaged;
-    m.stream = list;
-    for (i = 0; i < w->n_streams; i++) {
+    m.stream = w->list;
+    for (i = 0; i < w->max_streams; i++) {
         if (w->stream[i].used) {
-            list[m.n_stream++] = &w->stream[i].totals;
+            w->list[m.n_stream++] = &w->stream[i].totals;
         }
     }
     w->body.len = 0;
@@ -702,7 +820,6 @@ static int pack_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     if (ret == QTRACE_OK) {
         w->body.len = qtrace__end__pack(&m, w->body.data);
     }
-    free(list);
     return ret;
 }
 
@@ -724,6 +841,35 @@ static int put_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     return put(w, QT_ENVELOPE_END_MARK, &mark, NULL, 0, NULL);
 }
 
+/* Make room for the end: what was written last is lost as well. False: there is nothing left that
+ * could be given up. */
+static bool give_up_last(struct qtrace_writer *w)
+{
+    const struct qt_piece *piece = qt_tail_last(&w->tail);
+
+    if (piece == NULL) {
+        return false;
+    }
+    w->size = piece->offset;
+    w->seq = piece->seq;
+    w->n_written -= piece->translations;
+    if (piece->stream < w->max_streams && w->stream[piece->stream].used) {
+        Qtrace__StreamTotals *t = &w->stream[piece->stream].totals;
+
+        t->blocks -= piece->rows.blocks;
+        t->insns -= piece->rows.insns;
+        t->accesses -= piece->rows.accesses;
+        t->events -= piece->rows.events + piece->own_events;
+        add_unwritten(t, &piece->rows);
+        t->unwritten_blocks += piece->lost.blocks; /* lost they were before */
+        t->unwritten_insns += piece->lost.insns;
+        t->unwritten_accesses += piece->lost.accesses;
+        t->unwritten_events += piece->lost.events;
+    }
+    qt_tail_pop(&w->tail);
+    return true;
+}
+
 /* After an error the end is still worth trying: it is small and says what happened. */
 static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t time)
 {
@@ -740,6 +886,7 @@ static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t ti
     }
     begin = w->size;
     seq = w->seq;
+    w->ending = true;
     if (put_copies(w, first.code == QTRACE_E_NOMEM) < 0 || put_end(w, reason, time) < 0) {
         if (first.code == QTRACE_OK) {
             first = w->error;
@@ -747,13 +894,32 @@ static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t ti
         w->size = begin;
         w->seq = seq;
         w->index_at = w->run_at = 0;
-        put_end(w, first.message, time);
-    }
-    /* Remains of a write that failed halfway. */
-    if (ftruncate(w->fd, (off_t)w->size) < 0 && first.code == QTRACE_OK) {
-        qt_io_error(&first, errno, w->size, "cannot cut");
+        while (put_end(w, first.message, time) < 0 && give_up_last(w)) {
+        }
     }
     w->error = first;
+}
+
+int qt_writer_end(struct qtrace_writer *w, const char *reason, uint64_t time,
+                  struct qtrace_error *err)
+{
+    struct qtrace_error error;
+    struct stat st;
+
+    put_trailer(w, reason, time);
+    if (w->error.code == QTRACE_OK && !w->recovered && fstat(w->fd, &st) == 0 &&
+        st.st_nlink == 0) {
+        qtrace_error_set(&w->error, QTRACE_E_IO, UINT64_MAX,
+                         "was removed while it was being written: nothing is left of it");
+    }
+    if (qt_io_cut(w->fd, w->size, &error) < 0 && w->error.code == QTRACE_OK) {
+        w->error = error;
+    }
+    if (close(w->fd) < 0 && w->error.code == QTRACE_OK) {
+        qt_io_error(&w->error, errno, UINT64_MAX, "cannot close");
+    }
+    w->fd = -1;
+    return sticky(w, err);
 }
 
 int qtrace_writer_close(struct qtrace_writer **writer, const char *reason, uint64_t time,
@@ -766,12 +932,7 @@ int qtrace_writer_close(struct qtrace_writer **writer, const char *reason, uint6
         return QTRACE_OK;
     }
     *writer = NULL;
-    put_trailer(w, reason, time);
-    if (close(w->fd) < 0 && w->error.code == QTRACE_OK) {
-        qt_io_error(&w->error, errno, UINT64_MAX, "cannot close");
-    }
-    w->fd = -1;
-    ret = sticky(w, err);
+    ret = qt_writer_end(w, reason, time, err);
     qt_writer_discard(w);
     return ret;
 }

@@ -11,6 +11,7 @@
 #include "encoder.h"
 #include "index.h"
 #include "qtrace/writer.h"
+#include "tail.h"
 #include "trace.pb-c.h"
 
 /* What has been written of a stream. */
@@ -46,6 +47,11 @@ struct qtrace_writer {
     size_t n_kept, cap_kept;
     struct qt_writer_stream *stream;
     size_t n_streams;
+    Qtrace__StreamTotals **list; /* scratch for the end */
+    size_t cap_list;
+    size_t max_streams, n_used;  /* there is memory for so many; and so many there are */
+    struct qt_tail tail;
+    bool ending;        /* what is written belongs to the trailer */
     struct qt_index index;
     bool unindexed;     /* there was no memory for it */
     uint64_t index_at, run_at; /* of the trailer; 0 = not there */
@@ -68,6 +74,24 @@ int qt_writer_flush(struct qtrace_writer *writer, struct qtrace_error *err) QTRA
 
 /* The message of a run, appended. QTRACE_E_NOMEM. */
 int qt_writer_pack_run(const struct qtrace_run *run, struct qt_buf *message) QTRACE_MUST_USE;
+
+/* Count as lost what could not even be made a frame, at the end of the stream. */
+void qt_writer_lose(struct qtrace_writer *writer, uint32_t stream, uint32_t vcpu,
+                    const struct qt_loss *lost);
+
+/* Has the writer failed? Then everything that comes is lost. */
+static inline bool qt_writer_failed(const struct qtrace_writer *writer)
+{
+    return writer->error.code != QTRACE_OK;
+}
+
+/* qtrace_writer_close in two pieces: between them the totals can be asked for. */
+int qt_writer_end(struct qtrace_writer *writer, const char *reason, uint64_t time,
+                  struct qtrace_error *err);
+
+/* What has been written of all streams, and what was lost. */
+void qt_writer_sum(const struct qtrace_writer *writer, struct qt_loss *written,
+                   struct qt_loss *lost);
 
 /* For a file that exists (recover.c). */
 

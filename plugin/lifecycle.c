@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,22 +143,40 @@ static void say(const char *text)
     (void)n;
 }
 
+static void print_loss(const struct qt_loss *loss, const char *why)
+{
+    char text[PATH_MAX + 512];
+    if (qt_loss_any(loss)) {
+        snprintf(text, sizeof(text),
+                 "qtrace: %s: lost %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
+                 " accesses, %" PRIu64 " events: %s\n",
+                 qt_plugin.options.out, loss->blocks, loss->insns, loss->accesses, loss->events,
+                 why);
+        say(text);
+    }
+}
+
+static void print_losses(const struct qt_summary *s)
+{
+    const struct qt_loss rest = {
+        s->lost.blocks - s->overrun.blocks, s->lost.insns - s->overrun.insns,
+        s->lost.accesses - s->overrun.accesses, s->lost.events - s->overrun.events};
+    char stuck[64];
+    snprintf(stuck, sizeof(stuck), "the writer was stuck for longer than wait=%ums",
+             qt_plugin.options.wait_ms);
+    print_loss(&s->overrun, qt_plugin.options.drop ? "the rings were full (loss=drop)" : stuck);
+    print_loss(&rest, s->error.code ? s->error.message : "they made no sense");
+}
+
 static void print_summary(const struct qt_summary *s)
 {
-    char text[512];
+    char text[PATH_MAX + 512];
     if (s->error.code != QTRACE_OK) {
         snprintf(text, sizeof(text), "qtrace: %s: %s\n", qt_plugin.options.out,
                  s->error.message);
         say(text);
     }
-    if (qt_loss_any(&s->lost)) {
-        snprintf(text, sizeof(text),
-                 "qtrace: %s: lost %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
-                 " accesses, %" PRIu64 " events\n",
-                 qt_plugin.options.out, s->lost.blocks, s->lost.insns, s->lost.accesses,
-                 s->lost.events);
-        say(text);
-    }
+    print_losses(s);
     if (qt_plugin.options.verbose) {
         snprintf(text, sizeof(text),
                  "qtrace: %s: %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64

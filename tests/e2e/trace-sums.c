@@ -7,6 +7,9 @@
  * prints the sums once more without each vCPU's last block and last access, as a witness that was
  * killed in between may not have added those.
  *
+ * --with-lost adds what the recorder lost, of which only counts are known: a line for each vCPU,
+ * and the number of all events that are the guest's or QEMU's.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <inttypes.h>
@@ -21,6 +24,7 @@
 struct sums {
     uint64_t last_block, last_access; /* what they have added to their sums */
     uint64_t init, exit, blocks, insns, loads, stores, bytes, bsum, isum, asum, syscalls, rets;
+    uint64_t events;
 };
 
 static struct sums sums[N_VCPUS];
@@ -61,6 +65,7 @@ static void add_event(struct sums *s, enum qtrace_event_kind kind)
     s->exit += kind == QTRACE_EVENT_VCPU_EXIT;
     s->syscalls += kind == QTRACE_EVENT_SYSCALL;
     s->rets += kind == QTRACE_EVENT_SYSCALL_RET;
+    s->events += kind != QTRACE_EVENT_SYNC && kind != QTRACE_EVENT_LOST;
 }
 
 /* Accesses of blocks that QEMU ran for them alone. */
@@ -112,6 +117,29 @@ static void print_last(void)
     }
 }
 
+static void print_with_lost(const struct qtrace_reader *reader)
+{
+    uint64_t events = 0;
+    for (size_t i = 0; i < qtrace_reader_n_streams(reader); i++) {
+        const struct qtrace_stream_info *t = qtrace_reader_stream(reader, i);
+        struct sums *s = &sums[t->vcpu % N_VCPUS];
+        s->init = 1;
+        s->blocks += t->lost_blocks;
+        s->insns += t->lost_insns;
+        s->loads += t->lost_accesses;
+        s->events += t->lost_events;
+    }
+    for (unsigned i = 0; i < N_VCPUS; i++) {
+        const struct sums *s = &sums[i];
+        events += s->events;
+        if (s->init) {
+            printf("vcpu %u blocks=%" PRIu64 " insns=%" PRIu64 " accesses=%" PRIu64 "\n", i,
+                   s->blocks, s->insns, s->loads + s->stores);
+        }
+    }
+    printf("events=%" PRIu64 "\n", events);
+}
+
 int main(int argc, char **argv)
 {
     struct qtrace_reader *reader;
@@ -120,9 +148,10 @@ int main(int argc, char **argv)
     struct qtrace_error err;
     uint64_t translations = 0;
     bool only_foreign = argc == 3 && strcmp(argv[1], "--foreign") == 0;
+    bool with_lost = argc == 3 && strcmp(argv[1], "--with-lost") == 0;
     bool last = argc == 3 && strcmp(argv[1], "--last") == 0;
-    if (argc != 2 && !only_foreign && !last) {
-        fprintf(stderr, "usage: trace-sums [--foreign|--last] TRACE\n");
+    if (argc != 2 && !only_foreign && !with_lost && !last) {
+        fprintf(stderr, "usage: trace-sums [--foreign | --with-lost | --last] TRACE\n");
         return 2;
     }
     int result = qtrace_reader_open(&reader, argv[argc - 1], &err);
@@ -135,6 +164,8 @@ int main(int argc, char **argv)
     }
     if (only_foreign) {
         printf("%" PRIu64 "\n", foreign);
+    } else if (with_lost) {
+        print_with_lost(reader);
     } else {
         print_sums();
         printf("translations=%" PRIu64 "\n", translations);
