@@ -380,6 +380,10 @@ static int resume(struct stream *t, const struct qt_checkpoint *state, const str
     const struct written w = find_written(t->s, t->at.p);
     struct qtrace_frame_info *head = &t->builder.head;
 
+    if (t->at.last_chunk - state->chunk > t->at.p->ring.n_chunks ||
+        state->words > QT_CHUNK_WORDS) {
+        return QTRACE_E_DAMAGED;
+    }
     t->at.chunk = state->chunk;
     t->at.word = state->words;
     head->first_block = state->first_block;

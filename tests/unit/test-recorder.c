@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -54,7 +55,13 @@ static struct model models[MAX_STREAMS];
 static _Atomic uint32_t length_of[MAX_IDS];
 static _Atomic uint32_t n_ids;
 static struct qt_recorder *recorder; /* it is never freed */
-static char path[64];
+
+/* Whole pages, for the file beside the trace. */
+static union {
+    struct qt_producer producer;
+    char size[1024];
+} slots[MAX_THREADS] __attribute__((aligned(4096)));
+static char path[80];
 
 static void *more(void *array, size_t n, size_t *max, size_t element)
 {
@@ -83,7 +90,7 @@ struct worker {
     uint64_t state;
     unsigned lives, blocks; /* how many streams, of how many blocks */
     bool user, values, foreign, stay; /* stay: push until stopped, leave the stream open */
-    struct qt_producer producer;
+    struct qt_producer *producer;
     struct model *model;
 };
 
@@ -185,9 +192,9 @@ static void push_word(struct worker *w, const struct access *a)
                                    w->user);
 
     if (w->values) {
-        qt_push_value(&w->producer, word, a->value);
+        qt_push_value(w->producer, word, a->value);
     } else {
-        qt_push(&w->producer, word);
+        qt_push(w->producer, word);
     }
 }
 
@@ -211,7 +218,7 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
     if (!foreign && qt_address_fits(a->vaddr, w->user) && below(w, 30)) {
         push_word(w, a);
     } else {
-        qt_producer_access(&w->producer, a->insn, a->flags, a->vaddr, id, a->value);
+        qt_producer_access(w->producer, a->insn, a->flags, a->vaddr, id, a->value);
     }
 }
 
@@ -228,7 +235,7 @@ static void push_event(struct worker *w)
         args[i] = any(w) >> below(w, 64);
     }
     expect(w->model, k, n, args);
-    qt_event(&w->producer, k, n, args);
+    qt_event(w->producer, k, n, args);
 }
 
 static void push_block(struct worker *w)
@@ -241,11 +248,11 @@ static void push_block(struct worker *w)
         m->block[m->n_blocks - 1].access_end = m->n_accesses;
     }
     b = ADD(m, block);
-    qt_push_block(&w->producer, qt_word_block(id, n));
+    qt_push_block(w->producer, qt_word_block(id, n));
     if (below(w, 5) == 0) {
         remaining = below(w, n + 1);
     }
-    __atomic_store_n(w->producer.slot, remaining, __ATOMIC_RELEASE);
+    __atomic_store_n(w->producer->slot, remaining, __ATOMIC_RELEASE);
     *b = (struct block){.id = id, .started = n - remaining};
     for (i = below(w, 3) ? below(w, 5) : below(w, 60); i > 0; i--) {
         push_access(w, id, n, w->foreign && below(w, 50) == 0);
@@ -257,10 +264,10 @@ static void live(struct worker *w, uint32_t vcpu, bool last)
 {
     unsigned i;
 
-    if (!qt_producer_open(recorder, &w->producer, vcpu)) {
+    if (!qt_producer_open(recorder, w->producer, vcpu)) {
         abort();
     }
-    w->model = &models[w->producer.stream];
+    w->model = &models[w->producer->stream];
     w->model->used = true;
     w->model->vcpu = vcpu;
     expect(w->model, QTRACE_EVENT_VCPU_INIT, 0, NULL);
@@ -280,7 +287,7 @@ static void live(struct worker *w, uint32_t vcpu, bool last)
         return;
     }
     expect(w->model, QTRACE_EVENT_VCPU_EXIT, 0, NULL);
-    qt_producer_close(&w->producer, true);
+    qt_producer_close(w->producer, true);
 }
 
 static void *work(void *data)
@@ -300,7 +307,36 @@ struct plan {
     unsigned threads, lives, blocks, wait_ms;
     size_t ring_bytes;
     bool user, values, drop, foreign, stay, interrupt;
+    bool live, killed; /* with the file beside the trace; which alone is left at the end */
 };
+
+static void shell(const char *command)
+{
+    int status = system(command);
+
+    cr_assert_eq(status, 0, "%s", command);
+}
+
+/* Copies of the files as a process that was killed now would leave them. The recorder's thread has
+ * taken what it could, so it does nothing now. */
+static void leave_as_killed(unsigned threads)
+{
+    char command[512];
+    unsigned i;
+
+    for (i = 0; i < threads; i++) {
+        struct qt_ring *ring = &slots[i].producer.ring;
+
+        while (atomic_load(&ring->head) != atomic_load(&ring->tail)) {
+            usleep(1000);
+        }
+    }
+    usleep(100000);
+    snprintf(command, sizeof(command), "cp %s %s.killed && cp --sparse=always %s.live %s.killed.live",
+             path, path, path, path);
+    shell(command);
+    strcat(path, ".killed");
+}
 
 static struct qt_summary run(const struct plan *plan)
 {
@@ -315,6 +351,9 @@ static struct qt_summary run(const struct plan *plan)
         .values = plan->values,
         .drop = plan->drop,
         .wait_ms = plan->wait_ms,
+        .slots = plan->live ? slots : NULL,
+        .slots_size = sizeof(slots),
+        .slot_size = sizeof(slots[0]),
     };
     struct qtrace_error err = {0};
     struct qt_summary summary = {0};
@@ -324,7 +363,7 @@ static struct qt_summary run(const struct plan *plan)
     cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
     qt_recorder_run(recorder, &facts);
     for (i = 0; i < plan->threads; i++) {
-        workers[i] = (struct worker){.state = i, .lives = plan->lives, .blocks = plan->blocks,
+        workers[i] = (struct worker){.state = i, .producer = &slots[i].producer, .lives = plan->lives, .blocks = plan->blocks,
                                      .user = plan->user, .values = plan->values,
                                      .foreign = plan->foreign, .stay = plan->stay};
         cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
@@ -337,7 +376,9 @@ static struct qt_summary run(const struct plan *plan)
     for (i = 0; i < plan->threads; i++) {
         pthread_join(workers[i].thread, NULL);
     }
-    if (!plan->interrupt) {
+    if (plan->killed) {
+        leave_as_killed(plan->threads);
+    } else if (!plan->interrupt) {
         qt_recorder_stop(recorder, "exit", &summary);
     }
     cr_assert_eq(summary.error.code, 0, "%s", summary.error.message);
@@ -472,6 +513,21 @@ static void check_translations(struct qtrace_reader *r)
     }
 }
 
+/* The copy's other half, and the files of the recorder, which is still there. */
+static void clean_up(void)
+{
+    struct qt_summary summary;
+    char name[256];
+
+    snprintf(name, sizeof(name), "%s.live", path);
+    unlink(name);
+    path[strlen(path) - strlen(".killed")] = '\0';
+    qt_recorder_stop(recorder, "exit", &summary);
+    snprintf(name, sizeof(name), "%s.live", path);
+    cr_assert_neq(access(name, F_OK), 0, "the file beside the trace is still there");
+    unlink(path);
+}
+
 static void read_back(const struct plan *plan, const struct qt_summary *summary)
 {
     struct tally sum = {0};
@@ -509,13 +565,21 @@ static void read_back(const struct plan *plan, const struct qt_summary *summary)
         sum.events += b->n_events;
         qtrace_batch_free(&b);
     }
-    cr_assert(sum.blocks == summary->blocks && sum.insns == summary->insns &&
-              sum.accesses == summary->accesses && sum.events == summary->events);
-    cr_assert_eq(qtrace_reader_status(r), summary->lost.blocks + summary->lost.insns +
-                 summary->lost.accesses + summary->lost.events ? 5 : 0);
+    if (plan->killed) {
+        cr_assert(qtrace_reader_health(r).salvaged);
+        cr_assert_eq(qtrace_reader_status(r), 3);
+    } else {
+        cr_assert(sum.blocks == summary->blocks && sum.insns == summary->insns &&
+                  sum.accesses == summary->accesses && sum.events == summary->events);
+        cr_assert_eq(qtrace_reader_status(r), summary->lost.blocks + summary->lost.insns +
+                     summary->lost.accesses + summary->lost.events ? 5 : 0);
+    }
     qtrace_reader_close(&r);
     free(seen);
     unlink(path);
+    if (plan->killed) {
+        clean_up();
+    }
 }
 
 static void check_totals(void)
@@ -539,6 +603,42 @@ static void check_totals(void)
     }
 }
 
+/* The file beside the trace is not trusted either. */
+static void damage(void)
+{
+    char name[256];
+    struct worker any_worker = {.state = 1};
+    struct qtrace_reader *r;
+    off_t data = 0, hole;
+    unsigned i;
+    int fd;
+
+    snprintf(name, sizeof(name), "%s.live", path);
+    fd = open(name, O_RDWR);
+    cr_assert_geq(fd, 0);
+    for (i = 0; i < 100; i++) {
+        uint8_t byte, other;
+        off_t at;
+
+        data = lseek(fd, data, SEEK_DATA);
+        if (data < 0) { /* from the beginning again */
+            data = lseek(fd, 0, SEEK_DATA);
+        }
+        hole = lseek(fd, data, SEEK_HOLE);
+        at = data + (off_t)below(&any_worker, hole - data < 4096 ? (uint32_t)(hole - data) : 4096);
+        data = data + (off_t)below(&any_worker, 65536);
+        cr_assert_eq(pread(fd, &byte, 1, at), 1);
+        other = byte ^ (uint8_t)(1u << below(&any_worker, 8));
+        cr_assert_eq(pwrite(fd, &other, 1, at), 1);
+        if (qtrace_reader_open(&r, path, NULL) == QTRACE_OK) {
+            cr_assert_neq(qtrace_reader_status(r), 0);
+            qtrace_reader_close(&r);
+        }
+        cr_assert_eq(pwrite(fd, &byte, 1, at), 1);
+    }
+    close(fd);
+}
+
 static uint64_t total_lost(const struct qt_summary *s)
 {
     return s->lost.blocks + s->lost.insns + s->lost.accesses + s->lost.events;
@@ -550,6 +650,9 @@ static struct qt_summary try(const struct plan *plan)
 {
     struct qt_summary summary = run(plan);
 
+    if (plan->killed) {
+        damage();
+    }
     read_back(plan, &summary);
     if (!plan->interrupt) {
         check_totals();
@@ -564,6 +667,27 @@ Test(recorder, tiny_rings_that_block)
 {
     try(&(struct plan){.threads = 6, .lives = 1, .blocks = 30000, .wait_ms = 600000,
                        .ring_bytes = TINY, .foreign = true});
+}
+
+Test(recorder, killed_with_words_and_open_frames)
+{
+    try(&(struct plan){.threads = 4, .lives = 3, .blocks = 20000, .wait_ms = 600000,
+                       .ring_bytes = 32 * QT_CHUNK_BYTES, .foreign = true, .stay = true,
+                       .live = true, .killed = true});
+}
+
+Test(recorder, killed_with_values)
+{
+    try(&(struct plan){.threads = 3, .lives = 2, .blocks = 10000, .wait_ms = 600000, .user = true,
+                       .values = true, .ring_bytes = 8 * QT_CHUNK_BYTES, .stay = true,
+                       .live = true, .killed = true});
+}
+
+Test(recorder, killed_at_once)
+{
+    try(&(struct plan){.threads = 2, .lives = 1, .blocks = 3, .wait_ms = 600000,
+                       .ring_bytes = 8 * QT_CHUNK_BYTES, .stay = true, .live = true,
+                       .killed = true});
 }
 
 Test(recorder, large_rings)
@@ -639,7 +763,7 @@ Test(recorder, long_block_in_a_loss)
         .path = "/tmp/qtrace-recorder-long.qtr",
         .writer = {sizeof(options.writer), 1, true, "test"},
         .ring_bytes = plan.ring_bytes, .rings_bytes = plan.ring_bytes * 64, .drop = true};
-    static struct worker w;
+    static struct worker w = {.producer = &slots[0].producer};
     static struct model model;
     struct qt_summary summary = {0};
     struct qtrace_error err = {0};
@@ -647,19 +771,19 @@ Test(recorder, long_block_in_a_loss)
     unsigned i, k;
 
     cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
-    cr_assert(qt_producer_open(recorder, &w.producer, 0));
+    cr_assert(qt_producer_open(recorder, w.producer, 0));
     w.model = &model;
     define(&w);
     for (i = 0; i < 200; i++) {
-        qt_push_block(&w.producer, qt_word_block(0, atomic_load(&length_of[0])));
-        *w.producer.slot = 1;
+        qt_push_block(w.producer, qt_word_block(0, atomic_load(&length_of[0])));
+        *w.producer->slot = 1;
         blocks++;
         started += atomic_load(&length_of[0]) - 1;
         for (k = 0; k < 30000; k++, accesses++) {
-            qt_push(&w.producer, qt_word_access(0, qt_word_flags(3), k, false));
+            qt_push(w.producer, qt_word_access(0, qt_word_flags(3), k, false));
         }
     }
-    qt_producer_close(&w.producer, true);
+    qt_producer_close(w.producer, true);
     qt_recorder_stop(recorder, "exit", &summary);
     unlink(options.path);
     cr_assert_eq(summary.blocks + summary.lost.blocks, blocks);

@@ -56,6 +56,8 @@ static bool thread_test_failed;
 #define cr_assert(x, ...) thread_test_expect(x, true, #x, __VA_ARGS__)
 #define cr_assert_not_null(x, ...) cr_assert((x) != NULL, __VA_ARGS__)
 #define cr_assert_eq(x, y, ...) cr_assert((x) == (y), __VA_ARGS__)
+#define cr_assert_neq(x, y, ...) cr_assert((x) != (y), __VA_ARGS__)
+#define cr_assert_geq(x, y, ...) cr_assert((x) >= (y), __VA_ARGS__)
 #define cr_assert_lt(x, y, ...) cr_assert((x) < (y), __VA_ARGS__)
 #define cr_assert_leq(x, y, ...) cr_assert((x) <= (y), __VA_ARGS__)
 #define cr_assert_gt(x, y, ...) cr_assert((x) > (y), __VA_ARGS__)
