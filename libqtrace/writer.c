@@ -214,6 +214,14 @@ static void put_index_if_full(struct qtrace_writer *w)
 
 /* ---- opening ---- */
 
+/* What was made and could not be begun. */
+static void uncreate(const char *path, bool overwrite)
+{
+    if (!overwrite) { /* else it may have been there before */
+        unlink(path);
+    }
+}
+
 static int create(const char *path, bool overwrite, struct qtrace_error *err)
 {
     int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | (overwrite ? 0 : O_EXCL);
@@ -228,17 +236,18 @@ static int create(const char *path, bool overwrite, struct qtrace_error *err)
         qt_io_error(err, errno, UINT64_MAX, "cannot create");
         return -1;
     }
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) < 0) {
+        qt_io_error(err, errno, UINT64_MAX, "cannot create");
+    } else if (!S_ISREG(st.st_mode)) {
         qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "is not a regular file");
-        close(fd);
-        return -1;
-    }
-    if (overwrite && ftruncate(fd, 0) < 0) {
+    } else if (overwrite && ftruncate(fd, 0) < 0) {
         qt_io_error(err, errno, UINT64_MAX, "cannot empty");
-        close(fd);
-        return -1;
+    } else {
+        return fd;
     }
-    return fd;
+    uncreate(path, overwrite);
+    close(fd);
+    return -1;
 }
 
 /* Nobody must be able to guess it; time and process are better than giving up. */
@@ -322,8 +331,8 @@ int qtrace_writer_open(struct qtrace_writer **out, const char *path,
     w->fd = create(path, options->overwrite, err);
     ret = w->fd < 0 ? QTRACE_E_IO : begin(w, options->producer, err);
     if (ret < 0) {
-        if (w->fd >= 0 && !options->overwrite) {
-            unlink(path); /* nothing is in it, and nobody else's it is */
+        if (w->fd >= 0) {
+            uncreate(path, options->overwrite);
         }
         qt_writer_discard(w);
         return ret;

@@ -7,7 +7,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,10 +139,21 @@ static void flush(void)
     }
 }
 
+/* On a thread of the guest's: a closed pipe, or a file that must not grow, is no reason to end with
+ * a signal. */
 static void say(const char *text)
 {
-    ssize_t n = write(STDERR_FILENO, text, strlen(text));
-    (void)n;
+    sigset_t signals, before, pending;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGPIPE);
+    sigaddset(&signals, SIGXFSZ);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    if (write(STDERR_FILENO, text, strlen(text)) < 0 && (errno == EPIPE || errno == EFBIG) &&
+        !sigismember(&pending, errno == EPIPE ? SIGPIPE : SIGXFSZ)) {
+        sigtimedwait(&signals, NULL, &(struct timespec){0});
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void print_loss(const struct qt_loss *loss, const char *why)

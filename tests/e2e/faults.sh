@@ -23,38 +23,43 @@ for version in 7.2 10.0; do
     fi
 done
 
-# use VERSION: sets $qemu and $witness, the options that load it
+# use VERSION [out]: sets $qemu and $witness, the options that load it. It counts in a file that must
+# have its size at the beginning; with `out`, it writes one at the end.
 use() {
     local probe=$PROBE72
     qemu=qemu-x86_64
     if [[ $1 == 10.0 ]]; then
         qemu=$QEMU10/qemu-x86_64 probe=$PROBE100
     fi
-    witness=(-plugin "$probe,out=$tmp/witness" -plugin "$tmp/flushes-$1.so,out=$tmp/flushes")
+    witness=(-plugin "$probe,${2:-shm}=$tmp/witness" -plugin "$tmp/flushes-$1.so,out=$tmp/flushes")
 }
 
 # record OPTIONS GUEST...: into $trace, $tmp/run.qtr by default, with the witness, by way of the
-# command in $wrapper if there is one. Sets $status, output to $tmp/out, $tmp/err.
+# command in $wrapper if there is one. Sets $status, output to $tmp/out, $tmp/err, through pipes, as
+# some guests may not write files.
 trace=$tmp/run.qtr
 wrapper=()
 record() {
     local options=$1
     shift
     rm -f "$trace" "$tmp"/{witness,flushes}
-    status=0
-    "${wrapper[@]}" "$qemu" "${witness[@]}" -plugin "$qtrace_plugin,out=$trace$options" "$@" \
-        >"$tmp/out" 2>"$tmp/err" </dev/null || status=$?
+    {
+        "${wrapper[@]}" "$qemu" "${witness[@]}" -plugin "$qtrace_plugin,out=$trace$options" "$@" \
+            2>&1 >&3 3>&- </dev/null | cat >"$tmp/err"
+        echo "${PIPESTATUS[0]}" >"$tmp/status"
+    } 3>&1 | cat >"$tmp/out"
+    status=$(<"$tmp/status")
 }
 
 # What the witness counted, in the form of trace-sums --with-lost.
 emitted() {
-    awk -v flushes="$(cat "$tmp/flushes")" '
+    { "$PROBE_DUMP" "$tmp/witness" 2>/dev/null || cat "$tmp/witness"; } | awk -v flushes="$(od -An -tu8 "$tmp/flushes")" '
         function value(i) { split($i, part, "="); return part[2] }
         $1 == "vcpu" {
             print "vcpu", $2, $5, $6, "accesses=" value(7) + value(8)
             events += value(3) + value(4) + value(13) + value(14)
         }
-        /^translations=/ { print "events=" events + value(1) + flushes }' "$tmp/witness"
+        /^translations=/ { print "events=" events + value(1) + flushes }'
 }
 
 # problem FILE GUEST-OUTPUT: prints what is wrong with the run, nothing if all is well
@@ -82,10 +87,10 @@ exact() {
     why=$(problem "$2" "$3")
     if [[ -z $why ]]; then
         ok "$1: recorded + lost = emitted, $(awk '
-            FNR == NR { for (i = 1; i < NF; i++) if ($i == "lost") { lost += $(i + 1) } next }
+            FNR == NR { for (i = 1; i < NF; i++) { lost += $i == "lost" ? $(i + 1) : 0 } next }
             /^vcpu/ { split($3, b, "="); n += b[2] }
             END { printf "%d vCPUs, %d blocks of which %d lost", FNR - 1, n, lost }' \
-            "$tmp/err" "$tmp/sums"), $(tail -n 1 "$tmp/sums")"
+            <(echo; cat "$tmp/err") "$tmp/sums"), $(tail -n 1 "$tmp/sums")"
     else
         not_ok "$1" "$why"
     fi
@@ -109,3 +114,201 @@ for version in 7.2 10.0; do
         check_status "overload, $version, threads: status 5" 5 "$qtrace_dump" --verify "$trace"
     done
 done
+
+# ---- small disks
+
+# blocks_of FILE: is it allocated as far as it has content, and no further?
+is_tight() {
+    local size blocks
+    read -r size blocks <<<"$(stat -c '%s %b' "$1")"
+    ((blocks * 512 < size + 65536))
+}
+
+# on_disk NAME GUEST-OUTPUT GUEST...: records to the file system at $tmp/disk
+on_disk() {
+    local name=$1 plain=$2
+    shift 2
+    trace=$tmp/disk/run.qtr
+    record ,level=0 "$@"
+    trace=$tmp/run.qtr
+    if [[ ! -e $tmp/disk/run.qtr ]]; then
+        if ((status != 0)) && grep -q '^qtrace: .*No space left' "$tmp/err"; then
+            ok "$name: refused, and it is told"
+        else
+            not_ok "$name: no trace" "status $status: $(head -n 1 "$tmp/err")"
+        fi
+        return
+    fi
+    check "$name: nothing stays reserved" is_tight "$tmp/disk/run.qtr"
+    rm -f "$trace"
+    mv "$tmp/disk/run.qtr" "$trace"
+    exact "$name" "$trace" "$plain"
+    if ! "$qtrace_dump" --verify "$trace" >/dev/null 2>&1; then
+        check "$name: it is told" grep -q 'No space left' "$tmp/err"
+        check "$name: the trace has the reason" bash -c '"$0" "$1" 2>/dev/null |
+            grep -q "^state.*No space left"' "$qtrace_dump" "$trace"
+        check_status "$name: replay" 5 "$qtrace_replay" -o "$tmp/replayed" --analyzer=hotblocks \
+            "$trace"
+    fi
+}
+
+mkdir "$tmp/disk"
+"$mix" 30 >"$tmp/mix30"
+"$mix" 160 >"$tmp/mix160"
+for size in 4k 64k 256k 1m 4m 16m; do
+    if ! mount -t tmpfs -o "size=$size" tmpfs "$tmp/disk" 2>"$tmp/stderr"; then
+        skip "a disk of $size" "$(head -n 1 "$tmp/stderr")"
+        continue
+    fi
+    scale=30
+    [[ $size =~ ^(4|16)m$ ]] && scale=160
+    use 7.2
+    on_disk "tmpfs of $size, 7.2, mix" "$tmp/mix$scale" "$mix" "$scale"
+    use 10.0
+    on_disk "tmpfs of $size, 10.0, threads" "$tmp/threads" "$threads" 6 20
+    umount "$tmp/disk"
+done
+
+# A file system that reserves blocks lazily, and one that cannot reserve any.
+for kind in ext4 ext2; do
+    truncate -s 1M "$tmp/image"
+    if ! "mkfs.$kind" -q -m 0 "$tmp/image" 2>"$tmp/stderr" ||
+        ! mount -o loop "$tmp/image" "$tmp/disk" 2>"$tmp/stderr"; then
+        skip "$kind of 1m" "$(head -n 1 "$tmp/stderr")"
+        continue
+    fi
+    use 7.2
+    on_disk "$kind of 1m, 7.2, mix" "$tmp/mix30" "$mix" 30
+    umount "$tmp/disk"
+done
+
+# ---- limits of file sizes, the process's own and what the guest makes of it
+
+use 7.2 out
+for blocks in 8 100 1000; do
+    wrapper=(bash -c 'ulimit -f "$0"; exec "$@"' "$blocks")
+    record ,level=0 "$mix" 30
+    wrapper=()
+    exact "ulimit -f $blocks" "$trace" "$tmp/mix30"
+    check "ulimit -f $blocks: it is told" grep -q 'File too large' "$tmp/err"
+done
+if cc -O1 -static "$top/tests/e2e/limit.c" -o "$tmp/limit" 2>"$tmp/stderr"; then
+    for version in 7.2 10.0; do
+        use "$version"
+        for limit in 0 1 1000 100000 1000000; do
+            "$tmp/limit" "$limit" 200 | cat >"$tmp/plain"
+            record ,level=0 "$tmp/limit" "$limit" 200
+            exact "the guest limits files to $limit, $version" "$trace" "$tmp/plain"
+            check "the guest limits files to $limit, $version: it is told" \
+                grep -q 'File too large' "$tmp/err"
+        done
+    done
+else
+    not_ok "build limit.c" "$(head -n 1 "$tmp/stderr")"
+fi
+
+# ---- the trace is removed while it is written, and its folder
+
+mkdir "$tmp/gone"
+trace=$tmp/gone/run.qtr
+"$mix" 100 >"$tmp/plain"
+{
+    for ((i = 0; i < 1000; i++)); do
+        sleep 0.01
+        [[ -s $trace ]] && break
+    done
+    rm -r "$tmp/gone"
+} &
+record "" "$mix" 100
+wait
+trace=$tmp/run.qtr
+check "a folder that vanishes: the guest's output" cmp "$tmp/out" "$tmp/plain"
+check "a folder that vanishes: its status" test "$status" = 0
+check "a folder that vanishes: it is told" grep -q 'was removed' "$tmp/err"
+
+# ---- the Nth system call of the recorder's thread fails
+
+errors=(5 28 4 12) # EIO, ENOSPC, EINTR, ENOMEM
+"$inject" --log "$tmp/log" true
+if (($? == 126)); then
+    skip "the Nth system call fails" "ptrace is not possible here"
+    exit
+fi
+
+# Was the recorder refused, with a message, before the guest began? What it had made is gone then,
+# unless that cannot be.
+was_refused() {
+    ((status != 0)) && [[ ! -s $tmp/out && ($1 == --from || ! -e $trace) ]] &&
+        grep -q "^qtrace: " "$tmp/err"
+}
+
+# Could it not write the end, as every call that might have done it failed? Then it must say so.
+could_not_end() {
+    [[ $1 == --from ]] && ((status == 0)) && cmp -s "$tmp/out" "$2" &&
+        grep -q "^qtrace: .*: lost " "$tmp/err"
+}
+
+# nth_fails NAME GUEST-OUTPUT ERRORS INJECT-OPTION... -- GUEST...: for N = 1, 2, ... (every $step th of
+# them) until there is no such call; the errors in turn.
+step=1
+nth_fails() {
+    local name=$1 plain=$2 n=$((1 - step)) runs=0 bad=0 refused=0 whole=0 lost=0 endless=0 why hit options=()
+    local -a in_turn
+    read -ra in_turn <<<"$3"
+    shift 3
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    while ((n < 5000)); do
+        local error=${in_turn[runs % ${#in_turn[@]}]}
+        n=$((n + step))
+        runs=$((runs + 1))
+        wrapper=(timeout -k 10 120 "$inject" "${options[@]}" --nth "$n" --error "$error"
+            --log "$tmp/log")
+        record ,ring=256k "$@"
+        wrapper=()
+        read -r _ hit <"$tmp/log"
+        [[ $hit == - ]] && break
+        why=$(problem "$trace" "$plain")
+        if [[ -z $why ]]; then
+            grep -q "lost " "$tmp/err" && lost=$((lost + 1)) || whole=$((whole + 1))
+        elif was_refused "${options[0]:-}"; then
+            refused=$((refused + 1))
+        elif could_not_end "${options[0]:-}" "$plain"; then
+            endless=$((endless + 1))
+        else
+            bad=$((bad + 1))
+            ((bad <= 5)) && not_ok "$name: call $n, $hit, error $error" "$why"
+        fi
+    done
+    if ((bad == 0 && runs > 1)); then
+        ok "$name: N = $((n - step)), $((runs - 1)) runs: 0 wrong counts, 0 differences in the guest; $whole whole, $lost \
+with losses, $refused refused at the start$( ((endless)) && echo ", $endless could not write an end")"
+    else
+        not_ok "$name" "$bad of $((runs - 1)) went wrong"
+    fi
+}
+
+"$mix" 1 >"$tmp/plain"
+"$threads" 3 1 >"$tmp/threads3"
+for version in 7.2 10.0; do
+    use "$version"
+    if [[ -n $long ]]; then
+        for error in "${errors[@]}"; do
+            nth_fails "the Nth call fails, error $error, $version" "$tmp/plain" "$error" -- "$mix" 1
+        done
+        nth_fails "the Nth call fails, $version, threads" "$tmp/threads3" "${errors[*]}" -- \
+            "$threads" 3 1
+    else
+        step=3
+        nth_fails "the Nth call (but mprotect) fails, $version" "$tmp/plain" "${errors[*]}" \
+            --skip mprotect -- "$mix" 1
+    fi
+done
+nth_fails "all calls (but mprotect) from the Nth on fail" "$tmp/plain" "5 28 12" \
+    --from --skip mprotect -- "$mix" 1
+step=1
+nth_fails "pwrite64 fails" "$tmp/plain" "122" --only pwrite64 -- "$mix" 1
+nth_fails "pwrite64 from the Nth on fails" "$tmp/plain" "5 28" --from --only pwrite64 -- "$mix" 1

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The recorder's options and its hard endings: losses are counted exactly, a full disk or a kill
-# leaves a trace that says what it lacks, the guest notices nothing.
+# The recorder's options and its hard endings: losses are counted exactly, a kill leaves a trace
+# that says what it lacks, the guest notices nothing. (Full disks and the like: faults.sh)
 
 . "$(dirname "$0")/../lib.sh"
 
@@ -124,24 +124,6 @@ for ((i = 0; i < (long ? 30 : 3); i++)); do
 done
 record ,loss=drop,ring=64k 5
 check_status "replay of a lossy trace" 5 "$qtrace_replay" --analyzer=hotblocks "$tmp/run.qtr"
-
-mkdir "$tmp/small"
-for size in 64k 256k 384k; do
-    if ! mount -t tmpfs -o "size=$size" tmpfs "$tmp/small" 2>"$tmp/stderr"; then
-        skip "a full disk of $size" "$(head -n 1 "$tmp/stderr")"
-        continue
-    fi
-    qemu-x86_64 -plugin "$PROBE72,out=$tmp/witness" \
-        -plugin "$qtrace_plugin,out=$tmp/small/run.qtr,level=0" "$guest" 5 \
-        >"$tmp/out" 2>"$tmp/err"
-    check "a full disk of $size: it is told" grep -q "No space left" "$tmp/err"
-    check "a full disk of $size: the guest's output" cmp "$tmp/out" "$tmp/plain"
-    cp "$tmp/small/run.qtr" "$tmp/run.qtr"
-    umount "$tmp/small"
-    exact "a full disk of $size"
-    check_status "a full disk of $size: replay" 5 "$qtrace_replay" --analyzer=hotblocks \
-        "$tmp/run.qtr"
-done
 
 # ---- a kill
 

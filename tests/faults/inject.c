@@ -50,6 +50,7 @@ static struct {
 
 static pid_t recorder;       /* the thread; 0 = not seen yet */
 static bool in_call, hit;    /* it is inside a call, which is the one */
+static struct user_regs_struct entry; /* the registers as it began */
 static unsigned long counted;
 static long hit_number = -1;
 static struct timespec stopped_until;
@@ -132,7 +133,8 @@ static void at_call(pid_t tid)
     in_call = !in_call;
     if (!in_call) {
         if (hit && plan.error) {
-            regs.rax = -plan.error;
+            regs.rdi = entry.rdi;
+            regs.rax = entry.orig_rax == SYS_brk ? regs.rax : (uint64_t)-plan.error;
             ptrace(PTRACE_SETREGS, tid, NULL, &regs);
         }
         hit = false;
@@ -145,8 +147,13 @@ static void at_call(pid_t tid)
     if (plan.nth && (counted == plan.nth || (plan.from && counted > plan.nth))) {
         hit_number = hit_number < 0 ? (long)regs.orig_rax : hit_number;
         hit = true;
+        entry = regs;
         if (plan.error) {
-            regs.orig_rax = -1;
+            if (regs.orig_rax == SYS_brk) {
+                regs.rdi = 0; /* where it fails it says where the end is, and nothing else */
+            } else {
+                regs.orig_rax = -1;
+            }
             ptrace(PTRACE_SETREGS, tid, NULL, &regs);
         } else {
             begin_stop();
