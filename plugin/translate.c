@@ -171,8 +171,10 @@ static void choose_points(const struct qtrace_translation *t, int *left)
 
 static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n, const int *left)
 {
-    /* longer blocks are never executed for their memory callbacks alone */
-    bool careful = qt_plugin.careful && n <= 2;
+    /* Longer blocks are never executed for their memory callbacks alone. But in QEMU 7.2 the memory
+     * callbacks of an instruction that ends its block in a helper stay in force: what the machine
+     * itself accesses for an interrupt, before or within any other block, is told to them. */
+    bool careful = qt_plugin.careful && (n <= 2 || qt_plugin.api < 2);
     qemu_plugin_register_vcpu_tb_exec_cb(tb, block_callback(), QEMU_PLUGIN_CB_NO_REGS,
                                          (void *)(uintptr_t)qt_word_block(id, n));
     for (size_t i = 0; i < n; i++) {
