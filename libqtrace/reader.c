@@ -93,6 +93,7 @@ static void show_run(struct qtrace_run *run, const Qtrace__Run *m)
     run->mem = m->mem;
     run->disas = m->disas;
     run->values = m->values;
+    run->one_thread = m->one_thread;
 }
 
 static void free_messages(struct qtrace_reader *r)

@@ -223,6 +223,51 @@ qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool values)
     return !known ? access_ask : qt_plugin.system ? access_system : access_user;
 }
 
+/* ---- several vCPUs on one host thread ---- */
+
+/* The stream of this index goes on. NULL: QEMU has never announced such a vCPU. */
+static struct qt_producer *switch_to(unsigned int vcpu)
+{
+    struct qt_producer *p = producer_of(vcpu);
+    if (UNLIKELY(vcpu >= QT_MAX_VCPUS || !p->recorder)) {
+        return NULL;
+    }
+    if (qt_producer_self() != p && qt_producer_is_live(p)) {
+        qt_producer_adopt(p);
+        qt_event(p, QTRACE_EVENT_SYNC, 0, NULL);
+    }
+    return p;
+}
+
+/* What has no stream is missing where it happened. */
+static void lose(uint64_t blocks, uint64_t insns, uint64_t accesses)
+{
+    const uint64_t args[] = {blocks, insns, accesses, 0};
+    struct qt_producer *p = qt_producer_self();
+    if (p && qt_producer_is_live(p)) {
+        qt_event(p, QTRACE_EVENT_LOST, 4, args);
+    }
+}
+
+void qt_on_block_switching(unsigned int vcpu, void *userdata)
+{
+    if (LIKELY(switch_to(vcpu))) {
+        qt_on_block_careful(vcpu, userdata);
+    } else {
+        lose(1, qt_word_block_insns((uintptr_t)userdata), 0);
+    }
+}
+
+void qt_on_access_switching(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                            void *userdata)
+{
+    if (LIKELY(switch_to(vcpu))) {
+        qt_plugin.on_access_careful(vcpu, info, vaddr, userdata);
+    } else {
+        lose(0, 0, 1);
+    }
+}
+
 void qt_on_insn(unsigned int vcpu, void *userdata)
 {
     producer_of(vcpu)->own_slot = (uintptr_t)userdata;

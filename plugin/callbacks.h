@@ -8,6 +8,13 @@
  * the slot and each of them adds -1; on API 1 with several vCPUs, where inline operations share
  * one word, it takes a callback per instruction.
  *
+ * Where one host thread runs several vCPUs, the order of all that they do is exact, so each time
+ * another one goes on there is a sync event in its stream. That takes callbacks of their own
+ * (qt_on_..._switching). QEMU 10 and later then compile the index of the vCPU that translated a
+ * block into it: callbacks report that one, and the places of inline operations per vCPU are wrong
+ * even outside of their scoreboard. So there is a callback per instruction, no index is trusted,
+ * and each access names its block, because helpers report the right index and blocks do not.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef QT_CALLBACKS_H
@@ -31,6 +38,11 @@ void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_
 /* The same where values are recorded. */
 void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                                 void *userdata);
+
+/* Where one host thread runs several vCPUs: as the careful ones, with or without values. */
+void qt_on_block_switching(unsigned int vcpu, void *userdata);
+void qt_on_access_switching(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                            void *userdata);
 
 /* userdata: instructions of the block behind this one */
 void qt_on_insn(unsigned int vcpu, void *userdata);

@@ -44,7 +44,8 @@ static void find_slot(struct qt_producer *p, unsigned int vcpu)
 static void find_slots(void)
 {
     __atomic_fetch_add(&slot_moves, 1, __ATOMIC_SEQ_CST);
-    for (unsigned i = 0; qt_plugin.api >= 2 && i <= qt_plugin.max_vcpu; i++) {
+    bool any = qt_plugin.api >= 2 && !qt_plugin.one_thread;
+    for (unsigned i = 0; any && i <= qt_plugin.max_vcpu; i++) {
         struct qt_producer *p = &qt_vcpus[i].producer;
         if (qt_producer_is_live(p)) {
             p->slot = qemu_plugin_scoreboard_find(qt_plugin.progress, i);
@@ -61,6 +62,25 @@ static void leave_shared_slot(void)
         struct qt_producer *p = &qt_vcpus[i].producer;
         if (qt_producer_is_live(p) && p->slot == qt_plugin_shared_slot) {
             p->own_slot = *qt_plugin_shared_slot;
+            p->slot = &p->own_slot;
+        }
+    }
+}
+
+/* The machine does not run yet when its vCPUs begin. One with a host thread of its own waits there
+ * and tells that it is idle, before its first block; a thread that runs all of them tells nothing
+ * of that kind (QEMU 7.2 to 11.1). No vCPU has executed anything when this is called. */
+void qt_find_one_thread(void)
+{
+    const struct qtrace_run *run = &qt_plugin.run;
+    if (!run->system || run->max_vcpus < 2 ||
+        __atomic_load_n(&qt_plugin.own_threads, __ATOMIC_RELAXED)) {
+        return;
+    }
+    qt_plugin.run.one_thread = qt_plugin.one_thread = qt_plugin.callbacks_per_insn = true;
+    for (unsigned i = 0; i <= qt_plugin.max_vcpu; i++) {
+        struct qt_producer *p = &qt_vcpus[i].producer;
+        if (qt_producer_is_live(p)) {
             p->slot = &p->own_slot;
         }
     }
@@ -85,7 +105,9 @@ static void vcpu_init(unsigned int vcpu)
         return;
     }
     if (qt_plugin.api >= 2) {
-        find_slot(p, vcpu);
+        if (!qt_plugin.one_thread) {
+            find_slot(p, vcpu);
+        }
         qt_producer_adopt(p);
     } else if (!qt_plugin.callbacks_per_insn) {
         p->slot = qt_plugin_shared_slot;
@@ -122,6 +144,7 @@ static void vcpu_event(unsigned int vcpu, enum qtrace_event_kind kind, unsigned 
 
 static void vcpu_idle(unsigned int vcpu)
 {
+    __atomic_store_n(&qt_plugin.own_threads, true, __ATOMIC_RELAXED);
     vcpu_event(vcpu, QTRACE_EVENT_VCPU_IDLE, 0, NULL);
 }
 

@@ -36,7 +36,9 @@ struct qt_plugin {
     struct qtrace_run run;
     bool run_told;
     /* How far a block got: see callbacks.h */
-    bool callbacks_per_insn; /* API 1 with several vCPUs */
+    bool callbacks_per_insn; /* API 1 with several vCPUs, or one_thread */
+    bool one_thread;         /* one host thread runs several vCPUs, see lifecycle.c */
+    bool own_threads;        /* one of them has told that it has a thread of its own */
     struct qemu_plugin_scoreboard *progress; /* API >= 2 */
     qemu_plugin_vcpu_mem_cb_t on_access, on_access_careful;
     unsigned n_open; /* vCPUs now */
@@ -78,5 +80,8 @@ void qt_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 void qt_translate_v7(struct qemu_plugin_tb *tb, void *userdata);
 
 void qt_lifecycle_register(qemu_plugin_id_t id);
+
+/* Before the first block is instrumented: does one host thread run several vCPUs? */
+void qt_find_one_thread(void);
 
 #endif

@@ -128,7 +128,7 @@ static struct qtrace_translation *describe(const struct qemu_plugin_tb *tb, size
 
 static void instrument_progress(struct qemu_plugin_insn *insn, uint64_t behind)
 {
-    if (qt_plugin.api >= 2) {
+    if (qt_plugin.api >= 2 && !qt_plugin.callbacks_per_insn) {
         qemu_plugin_u64 entry = {qt_plugin.progress, 0};
         bool store = qt_plugin.api >= 3;
         qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
@@ -145,6 +145,9 @@ static void instrument_progress(struct qemu_plugin_insn *insn, uint64_t behind)
 
 static qemu_plugin_vcpu_udata_cb_t block_callback(void)
 {
+    if (qt_plugin.one_thread) {
+        return qt_on_block_switching;
+    }
     if (qt_plugin.api >= 3 || qt_plugin.callbacks_per_insn) {
         return qt_plugin.careful ? qt_on_block_careful : qt_on_block;
     }
@@ -169,12 +172,20 @@ static void choose_points(const struct qtrace_translation *t, int *left)
     }
 }
 
+static qemu_plugin_vcpu_mem_cb_t access_callback(bool careful)
+{
+    if (qt_plugin.one_thread) {
+        return qt_on_access_switching;
+    }
+    return careful ? qt_plugin.on_access_careful : qt_plugin.on_access;
+}
+
 static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n, const int *left)
 {
     /* Longer blocks are never executed for their memory callbacks alone. But in QEMU 7.2 the memory
      * callbacks of an instruction that ends its block in a helper stay in force: what the machine
      * itself accesses for an interrupt, before or within any other block, is told to them. */
-    bool careful = qt_plugin.careful && (n <= 2 || qt_plugin.api < 2);
+    bool careful = qt_plugin.careful && (n <= 2 || qt_plugin.api < 2 || qt_plugin.one_thread);
     qemu_plugin_register_vcpu_tb_exec_cb(tb, block_callback(), QEMU_PLUGIN_CB_NO_REGS,
                                          (void *)(uintptr_t)qt_word_block(id, n));
     for (size_t i = 0; i < n; i++) {
@@ -184,8 +195,7 @@ static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n, const i
         }
         if (qt_plugin.options.mem) {
             qemu_plugin_register_vcpu_mem_cb(
-                insn, careful ? qt_plugin.on_access_careful : qt_plugin.on_access,
-                QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+                insn, access_callback(careful), QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
                 careful ? qt_insn_name(id, i) : (void *)(uintptr_t)qt_word_insn(i));
         }
     }
@@ -194,6 +204,7 @@ static void instrument(struct qemu_plugin_tb *tb, uint32_t id, size_t n, const i
 static void tell_run(void)
 {
     if (!__atomic_exchange_n(&qt_plugin.run_told, true, __ATOMIC_RELAXED)) {
+        qt_find_one_thread();
         qt_facts_guest(&qt_plugin.run);
         qt_recorder_run(qt_plugin.recorder, &qt_plugin.run);
     }

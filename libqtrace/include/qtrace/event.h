@@ -152,6 +152,8 @@ struct qtrace_run {
     uint64_t start_time; /* nanoseconds since 1970-01-01 UTC */
     uint64_t pid;
     bool mem, disas, values;
+    bool one_thread; /* one host thread ran all vCPUs: the order of all streams is exact. With API 2
+                        and later QEMU reports wrong vCPU indices then; they stand as reported. */
 };
 
 #endif
