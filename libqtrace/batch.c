@@ -21,6 +21,8 @@ static void publish(struct qt_batch *b, const struct qt_batch_size *size)
     b->batch.access_end = b->access_end;
     b->batch.vaddr = b->vaddr;
     b->batch.value = b->value;
+    b->batch.phys = b->phys;
+    b->batch.phys_kind = b->phys_kind;
     b->batch.insn = b->insn;
     b->batch.flags = b->flags;
     b->batch.event = b->event;
@@ -48,6 +50,13 @@ static void *allocate(uint64_t bytes)
     return p;
 }
 
+static void free_lists(struct qt_batch *b)
+{
+    free(b->foreign);
+    free(b->wide);
+    free(b->device);
+}
+
 struct qt_batch *qt_batch_new(const struct qt_batch_size *size)
 {
     struct qtrace_batch *none = NULL;
@@ -61,14 +70,15 @@ struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch
     uint64_t events = (uint64_t)size->events * sizeof(struct qtrace_event);
     uint64_t blocks = size->blocks, accesses = size->accesses;
     uint64_t values = size->values ? accesses * 8 : 0;
-    uint64_t bytes = sizeof(struct qt_batch) + events + blocks * 10 + accesses * 11 + values;
+    uint64_t phys = size->phys ? accesses * 8 : 0;
+    uint64_t bytes = sizeof(struct qt_batch) + events + blocks * 10 + accesses * 11 + values +
+                     phys + phys / 4;
     struct qt_batch *b = (struct qt_batch *)*old;
     char *p;
 
     if (b != NULL && b->bytes >= bytes) {
         bytes = b->bytes;
-        free(b->foreign);
-        free(b->wide);
+        free_lists(b);
         *old = NULL;
     } else {
         /* the next one may be larger; what nobody touches costs nothing */
@@ -88,6 +98,8 @@ struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch
     p += accesses * 8;
     b->value = size->values ? (uint64_t *)p : NULL;
     p += values;
+    b->phys = size->phys ? (uint64_t *)p : NULL;
+    p += phys;
     b->block = (uint32_t *)p;
     p += blocks * 4;
     b->access_end = (uint32_t *)p;
@@ -96,6 +108,8 @@ struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch
     p += blocks * 2;
     b->insn = (uint16_t *)p;
     p += accesses * 2;
+    b->phys_kind = size->phys ? (uint16_t *)p : NULL;
+    p += phys / 4;
     b->flags = (uint8_t *)p;
     publish(b, size);
     return b;
@@ -104,8 +118,7 @@ struct qt_batch *qt_batch_renew(struct qtrace_batch **old, const struct qt_batch
 void qtrace_batch_free(struct qtrace_batch **batch)
 {
     if (batch != NULL && *batch != NULL) {
-        free(((struct qt_batch *)*batch)->foreign);
-        free(((struct qt_batch *)*batch)->wide);
+        free_lists((struct qt_batch *)*batch);
         free(*batch);
         *batch = NULL;
     }

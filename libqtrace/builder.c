@@ -22,11 +22,12 @@ static const struct qt_frame_size first_frame = {
 #define SOFT_EVENTS (QT_MAX_EVENTS / 2)
 
 void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user,
-                     bool values)
+                     unsigned more, const struct qt_devices *devices)
 {
     memset(builder, 0, sizeof(*builder));
     builder->user = user;
-    builder->values = values;
+    builder->more = more;
+    builder->devices = devices;
     builder->head.stream = stream;
     builder->head.vcpu = vcpu;
 }
@@ -41,10 +42,10 @@ void qt_builder_finish(struct qt_builder *builder)
 
 /* The frames of several live streams are smaller, so that all of them together take no more
  * memory, neither here nor where they are read side by side. */
-struct qt_frame_size qt_frame_size_for(uint32_t live_streams, bool values, unsigned level)
+struct qt_frame_size qt_frame_size_for(uint32_t live_streams, unsigned more, unsigned level)
 {
     struct qt_frame_size size = {
-        .rows = values ? FRAME_ROWS / 2 : FRAME_ROWS, /* values double what a row takes */
+        .rows = more ? FRAME_ROWS / 2 : FRAME_ROWS, /* it doubles what a row takes */
         .bits_full = QT_BITS_MAX,
         .bytes = level > 0 ? FRAME_BYTES : FRAME_BYTES_STORED,
     };
@@ -78,7 +79,8 @@ static int open_frame(struct qt_builder *b, const struct qt_frame_size *size)
     }
     unsigned bits = table_bits(&b->encoder.predictor, size_now(b, size));
     if (qt_encoder_begin(&b->encoder, bits, b->seq, b->time) < 0 ||
-        (b->values && qt_encoder_values(&b->encoder, QT_WORD_VALUE_LOG2) < 0)) {
+        (b->more & QT_MORE_VALUES && qt_encoder_values(&b->encoder, QT_WORD_VALUE_LOG2) < 0) ||
+        (b->more & QT_MORE_PHYS && qt_encoder_phys(&b->encoder) < 0)) {
         return QTRACE_E_NOMEM;
     }
     b->open = true;
@@ -193,14 +195,66 @@ static void add_value(struct qt_builder *b, uint32_t node, uint32_t key, uint64_
     qt_rows_value(&b->encoder, node, key, vaddr, value);
 }
 
+/* What the words behind an access say of it. */
+struct more {
+    const uint64_t *value;
+    struct qt_physical physical; /* with the number of the device */
+};
+
+/* False: they say nonsense, or do not end where the access does. */
+static bool read_more(const struct qt_builder *b, uint32_t flags, const uint64_t *words, size_t n,
+                      struct more *more)
+{
+    const uint64_t *word = words;
+    if (qt_word_more(flags, words, n, b->more) > n) {
+        return false;
+    }
+    more->value = word;
+    if (!(b->more & QT_MORE_PHYS)) {
+        return true;
+    }
+    word += b->more & QT_MORE_VALUES ? qt_word_value_words(flags) : 0;
+    switch (*word & 3) {
+    case QT_WORD_PHYS_NONE:
+        more->physical = (struct qt_physical){0, QTRACE_PHYS_NONE};
+        return *word == 0;
+    case QT_WORD_PHYS_RAM:
+        more->physical = (struct qt_physical){*word >> 2, QTRACE_PHYS_RAM};
+        return true;
+    case QT_WORD_PHYS_LONG:
+        more->physical = (struct qt_physical){word[1], (uint32_t)word[2]};
+        return word[2] >= QTRACE_PHYS_RAM && word[2] < QTRACE_PHYS_IO + b->n_devices;
+    default:
+        return false;
+    }
+}
+
+/* The access has been added with that node. */
+static void add_more(struct qt_builder *b, uint32_t node, uint32_t key, uint64_t vaddr,
+                     const struct more *more)
+{
+    struct qtrace_device device = {0};
+    if (b->more & QT_MORE_VALUES) {
+        add_value(b, node, key, vaddr, more->value);
+    }
+    if (b->more & QT_MORE_PHYS) {
+        if (more->physical.kind >= QTRACE_PHYS_IO) {
+            device = qt_devices_get(b->devices, more->physical.kind - QTRACE_PHYS_IO);
+        }
+        qt_phys_put(&b->encoder.phys, vaddr, &more->physical, &device);
+    }
+}
+
 /* An access that did not fit into a word. */
 static void add_access(struct qt_builder *b, const struct qt_lengths *lengths, uint64_t payload,
-                       const uint64_t *words)
+                       const uint64_t *words, size_t n_words)
 {
     struct qt_rows rows = qt_rows_load(&b->encoder);
     uint32_t insn = payload & 0xffff, flags = payload >> 16 & QT_ACCESS_FLAGS;
     uint32_t key = qt_word_insn(insn) | qt_word_flags(flags);
-    bool good = !b->dropping && insn < QTRACE_MAX_BLOCK_INSNS;
+    struct more more;
+    bool good = !b->dropping && insn < QTRACE_MAX_BLOCK_INSNS &&
+                read_more(b, flags, words + 2, n_words - 2, &more);
     uint32_t node = QT_NO_NODE;
     if (good && flags & QTRACE_ACCESS_FOREIGN) {
         if (words[1] < UINT32_MAX && insn < qt_length(lengths, words[1])) {
@@ -212,8 +266,8 @@ static void add_access(struct qt_builder *b, const struct qt_lengths *lengths, u
     qt_rows_store(&b->encoder, &rows);
     if (node == QT_NO_NODE) {
         lose_access(b);
-    } else if (b->values) {
-        add_value(b, node, key, words[0], words + 2);
+    } else if (b->more) {
+        add_more(b, node, key, words[0], &more);
     }
 }
 
@@ -223,9 +277,11 @@ static struct qt_loss loss_of(const uint64_t *words)
     return (struct qt_loss){words[2], words[3], words[4], words[5]};
 }
 
-static uint32_t access_words(const struct qt_builder *b, uint64_t payload)
+static bool has_access_words(const struct qt_builder *b, uint64_t word, const uint64_t *words)
 {
-    return 2 + (b->values ? qt_word_value_words(payload >> 16) : 0);
+    size_t n = qt_control_words(word);
+    uint32_t flags = (uint32_t)(qt_control_payload(word) >> 16);
+    return n >= 2 && n == 2 + qt_word_more(flags, words + 2, n - 2, b->more);
 }
 
 static void add_control(struct qt_builder *b, const struct qt_lengths *lengths, uint64_t word,
@@ -243,8 +299,8 @@ static void add_control(struct qt_builder *b, const struct qt_lengths *lengths, 
         qt_builder_partial(b, qt_control_payload(word));
         break;
     case QT_CONTROL_ACCESS:
-        if (qt_control_words(word) == access_words(b, qt_control_payload(word))) {
-            add_access(b, lengths, qt_control_payload(word), words);
+        if (has_access_words(b, word, words)) {
+            add_access(b, lengths, qt_control_payload(word), words, qt_control_words(word));
         } else {
             lose_access(b);
         }
@@ -270,7 +326,7 @@ static int lose_words(struct qt_builder *b, const uint64_t *words, size_t n_word
 {
     struct qt_loss loss = {0};
     uint32_t left;
-    qt_words_count(words, n_words, b->values, &loss, &left);
+    qt_words_count(words, n_words, b->more, &loss, &left);
     if (!told) {
         qt_builder_partial(b, left);
     }
@@ -283,10 +339,19 @@ void qt_builder_skip(struct qt_builder *b, const uint64_t *words, size_t n_words
     (void)lose_words(b, words, n_words, false);
 }
 
+/* Devices that the words may name were met before they were written. */
+static int reserve_phys(struct qt_builder *b, size_t n_words)
+{
+    b->n_devices = atomic_load_explicit(&b->devices->n, memory_order_acquire);
+    return qt_encoder_reserve_phys(&b->encoder, n_words,
+                                   b->n_devices - b->encoder.phys.n_devices);
+}
+
 static int make_room(struct qt_builder *b, size_t n_words, const struct qt_frame_size *size)
 {
     if (open_frame(b, size) < 0 || qt_encoder_reserve(&b->encoder, n_words) < 0 ||
-        (b->values && qt_encoder_reserve_values(&b->encoder, n_words) < 0)) {
+        (b->more & QT_MORE_VALUES && qt_encoder_reserve_values(&b->encoder, n_words) < 0) ||
+        (b->more & QT_MORE_PHYS && reserve_phys(b, n_words) < 0)) {
         return QTRACE_E_NOMEM;
     }
     /* Only a row of more than a million accesses can come to this. */
@@ -334,30 +399,31 @@ static int between_rows(struct qt_builder *b, uint32_t left, uint32_t limit, siz
     return worst(result, make_room(b, n_words, size));
 }
 
-/* An access in a word of its own, behind which n_words are left. Returns how many of them are its
- * value. */
+/* An access in a word of its own, behind which n_words are left. Returns how many of them belong
+ * to it. */
 QT_INLINE size_t add_access_word(struct qt_builder *b, struct qt_rows *rows,
-                                 const uint64_t *words, size_t n_words, bool user, bool values)
+                                 const uint64_t *words, size_t n_words, bool user, bool has_more)
 {
     const uint64_t word = *words, vaddr = qt_word_vaddr(word, user);
-    const size_t more = values ? qt_word_value_words(qt_word_access_flags(word)) : 0;
+    const uint32_t flags = qt_word_access_flags(word);
     uint32_t node = QT_NO_NODE;
+    struct more more;
 
-    if (qt_likely(!b->dropping && more <= n_words)) {
+    if (qt_likely(!b->dropping && (!has_more || read_more(b, flags, words + 1, n_words, &more)))) {
         node = qt_rows_access(rows, &b->encoder, (uint16_t)word, vaddr);
     }
     if (qt_unlikely(node == QT_NO_NODE)) {
         lose_access(b);
-    } else if (values) {
-        add_value(b, node, (uint16_t)word, vaddr, words + 1);
+    } else if (has_more) {
+        add_more(b, node, (uint16_t)word, vaddr, &more);
     }
-    return more;
+    return has_more ? qt_word_more(flags, words + 1, n_words, b->more) : 0;
 }
 
-/* Made twice, with values and without: without, nothing shall ask for them. */
+/* Made twice, with more behind accesses and without: without, nothing shall ask for it. */
 QT_INLINE int add_all(struct qt_builder *b, const struct qt_lengths *lengths,
                       const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
-                      qt_builder_sink *emit, void *sink, bool values)
+                      qt_builder_sink *emit, void *sink, bool more)
 {
     struct qt_encoder *e = &b->encoder;
     const bool user = b->user;
@@ -370,7 +436,7 @@ QT_INLINE int add_all(struct qt_builder *b, const struct qt_lengths *lengths,
     for (size_t i = 0; i < n_words; i++) {
         const uint64_t word = words[i];
         if (qt_word_is_access(word)) {
-            i += add_access_word(b, &rows, words + i, n_words - i - 1, user, values);
+            i += add_access_word(b, &rows, words + i, n_words - i - 1, user, more);
         } else if (qt_word_is_block(word)) {
             uint32_t left = qt_word_block_left(word);
             if (qt_unlikely(left || b->pending || is_large(&rows, limit))) {
@@ -406,8 +472,8 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
                    const uint64_t *words, size_t n_words, const struct qt_frame_size *size,
                    qt_builder_sink *emit, void *sink)
 {
-    return b->values ? add_all(b, lengths, words, n_words, size, emit, sink, true)
-                     : add_all(b, lengths, words, n_words, size, emit, sink, false);
+    return b->more ? add_all(b, lengths, words, n_words, size, emit, sink, true)
+                   : add_all(b, lengths, words, n_words, size, emit, sink, false);
 }
 
 int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)
@@ -435,7 +501,7 @@ static bool count_loss_control(uint64_t word, const uint64_t *words, struct qt_l
     return true;
 }
 
-void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct qt_loss *loss,
+void qt_words_count(const uint64_t *words, size_t n_words, unsigned more, struct qt_loss *loss,
                     uint32_t *carry)
 {
     bool any_block = false;
@@ -444,7 +510,7 @@ void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct q
         uint64_t word = words[i];
         if (qt_word_is_access(word)) {
             loss->accesses++;
-            i += values ? qt_word_value_words(qt_word_access_flags(word)) : 0;
+            i += qt_word_more(qt_word_access_flags(word), words + i + 1, n_words - i - 1, more);
         } else if (qt_word_is_block(word)) {
             if (any_block) {
                 loss->insns -= qt_word_block_left(word);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices.h"
 #include "encoder.h"
 #include "loss.h"
 #include "qtrace/error.h"
@@ -26,13 +27,15 @@ struct qt_frame_size {
 };
 
 /* How large those of a recording shall be. */
-struct qt_frame_size qt_frame_size_for(uint32_t live_streams, bool values, unsigned level);
+struct qt_frame_size qt_frame_size_for(uint32_t live_streams, unsigned more, unsigned level);
 
 struct qt_builder {
     struct qt_encoder encoder;
     bool open;                     /* the encoder is in a frame */
     bool user;                     /* how addresses stand in words */
-    bool values;                   /* accesses are followed by their values */
+    unsigned more;                 /* QT_MORE_*: what follows accesses */
+    const struct qt_devices *devices; /* that words may name */
+    uint32_t n_devices;            /* of them, those for which the frame has room */
     bool after_loss;               /* the block that runs is a lost one */
     bool dropping;                 /* accesses are lost until the next block */
     bool pending;                  /* something in lost waits for its place */
@@ -46,8 +49,9 @@ struct qt_builder {
 /* Called with a frame that has ended: builder->encoder and builder->head. */
 typedef int qt_builder_sink(void *sink, const struct qt_builder *builder);
 
+/* devices: borrowed; NULL without QT_MORE_PHYS. */
 void qt_builder_init(struct qt_builder *builder, uint32_t stream, uint32_t vcpu, bool user,
-                     bool values);
+                     unsigned more, const struct qt_devices *devices);
 void qt_builder_finish(struct qt_builder *builder);
 
 /* Add words; frames go to the sink when they are large enough. Returns the sink's result or
@@ -67,9 +71,9 @@ int qt_builder_flush(struct qt_builder *builder, qt_builder_sink *emit,
                      void *sink) QTRACE_MUST_USE;
 void qt_builder_lose(struct qt_builder *builder, const struct qt_loss *loss);
 
-/* Count the rows in words that nobody will record; values: as in struct qt_builder. What the first
+/* Count the rows in words that nobody will record; more: as in struct qt_builder. What the first
  * block says of the one before it is left in *carry. */
-void qt_words_count(const uint64_t *words, size_t n_words, bool values, struct qt_loss *loss,
+void qt_words_count(const uint64_t *words, size_t n_words, unsigned more, struct qt_loss *loss,
                     uint32_t *carry);
 
 #endif

@@ -19,6 +19,8 @@ const char *qtrace_column_name(unsigned id)
         [QTRACE_COLUMN_SUMMARY] = "summary",
         [QTRACE_COLUMN_VALUE] = "value",
         [QTRACE_COLUMN_VALUE_LITERAL] = "value-literal",
+        [QTRACE_COLUMN_PHYS] = "phys",
+        [QTRACE_COLUMN_DEVICE] = "device",
         [QTRACE_COLUMN_DEFINITIONS] = "definitions",
         [QTRACE_COLUMN_INDEX] = "index",
     };
@@ -146,7 +148,7 @@ static const char *decode_started(struct qt_batch *b, const struct qt_column_byt
 /* ---- accesses ---- */
 
 static const char malformed_access[] =
-    "columns access-shape, -address and -literal, or value, are malformed";
+    "columns access-shape, -address and -literal, or value or phys, are malformed";
 
 /* Where the decoder of accesses stands. */
 struct access_decoder {
@@ -156,6 +158,7 @@ struct access_decoder {
     struct qt_tokens shape, address;
     struct qt_cursor literal;
     struct qt_value_decoder value;
+    struct qt_phys_decoder phys;
     size_t cap_foreign, cap_wide;
     bool no_memory;
 };
@@ -302,8 +305,27 @@ static bool decode_value(struct access_decoder *d, uint32_t row, uint32_t node)
     return true;
 }
 
+static bool decode_phys(struct access_decoder *d, uint32_t row)
+{
+    struct qt_physical physical;
+
+    if (!qt_phys_get(&d->phys, d->b->vaddr[row], &physical)) {
+        return false;
+    }
+    d->b->phys[row] = physical.address;
+    d->b->phys_kind[row] = (uint16_t)physical.kind;
+    return true;
+}
+
+/* What few traces have, as far as this one has it. */
+static bool decode_more(struct access_decoder *d, uint32_t row, uint32_t node)
+{
+    return (d->b->value == NULL || decode_value(d, row, node)) &&
+           (d->b->phys == NULL || decode_phys(d, row));
+}
+
 /* How much of the rows is wanted; a constant in the functions that are inlined with it. */
-enum wanted { WANT_BLOCKS, WANT_SHAPES, WANT_ADDRESSES, WANT_VALUES };
+enum wanted { WANT_BLOCKS, WANT_SHAPES, WANT_ADDRESSES, WANT_MORE };
 
 /* What does not change, to be kept in registers as well. */
 struct tables {
@@ -365,7 +387,7 @@ QT_INLINE bool decode_access(struct access_decoder *d, const struct tables *t, s
     if (wanted >= WANT_ADDRESSES && !decode_address(d, t, at, node, flags & QTRACE_ACCESS_SIZE)) {
         return false;
     }
-    if (wanted >= WANT_VALUES && !decode_value(d, at->row, node)) {
+    if (wanted >= WANT_MORE && !decode_more(d, at->row, node)) {
         return false;
     }
     at->row++;
@@ -409,7 +431,17 @@ static bool at_end(const struct access_decoder *d, enum wanted wanted)
 {
     return d->shape.last &&
            (wanted < WANT_ADDRESSES || (d->address.last && d->literal.p == d->literal.end)) &&
-           (wanted < WANT_VALUES || qt_values_at_end(&d->value));
+           (wanted < WANT_MORE || ((d->b->value == NULL || qt_values_at_end(&d->value)) &&
+                                   (d->b->phys == NULL || qt_phys_at_end(&d->phys))));
+}
+
+static bool open_more(struct access_decoder *d, const struct qt_column_bytes *bytes)
+{
+    return (d->b->value == NULL ||
+            qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
+                           column(bytes, QTRACE_COLUMN_VALUE_LITERAL))) &&
+           (d->b->phys == NULL ||
+            qt_phys_open(&d->phys, column(bytes, QTRACE_COLUMN_PHYS), d->b->batch.n_devices));
 }
 
 /* The first tokens of those columns that are wanted. */
@@ -420,8 +452,7 @@ static bool open_columns(struct access_decoder *d, const struct qt_column_bytes 
             first_token(&d->shape, bytes, QTRACE_COLUMN_ACCESS_SHAPE, QT_SHAPE_KINDS)) &&
            (wanted < WANT_ADDRESSES ||
             first_token(&d->address, bytes, QTRACE_COLUMN_ACCESS_ADDRESS, QT_ADDRESS_KINDS)) &&
-           (wanted < WANT_VALUES || qt_values_open(&d->value, column(bytes, QTRACE_COLUMN_VALUE),
-                                                   column(bytes, QTRACE_COLUMN_VALUE_LITERAL)));
+           (wanted < WANT_MORE || open_more(d, bytes));
 }
 
 /* ---- rows ---- */
@@ -486,7 +517,7 @@ static const char *decode_as_wanted(struct block_decoder *blocks, struct access_
     case WANT_ADDRESSES:
         return decode_wanted(blocks, d, WANT_ADDRESSES);
     default:
-        return decode_wanted(blocks, d, WANT_VALUES);
+        return decode_wanted(blocks, d, WANT_MORE);
     }
 }
 
@@ -498,11 +529,58 @@ static enum wanted what_is_wanted(const struct qt_batch *b, unsigned select)
     if ((select & QTRACE_SELECT_ADDRESSES) != QTRACE_SELECT_ADDRESSES) {
         return WANT_SHAPES;
     }
-    return b->value == NULL ? WANT_ADDRESSES : WANT_VALUES;
+    return b->value == NULL && b->phys == NULL ? WANT_ADDRESSES : WANT_MORE;
+}
+
+/* Their names go behind them. */
+static const char *decode_devices(struct qt_batch *b, const struct qt_column_bytes *bytes)
+{
+    static const char malformed[] = "column device is malformed";
+    const size_t n = (size_t)bytes->rows[QTRACE_COLUMN_DEVICE];
+    struct qt_cursor c = column(bytes, QTRACE_COLUMN_DEVICE);
+    bool seen[QTRACE_MAX_DEVICES] = {false};
+    size_t i, length;
+    char *name;
+
+    if (n == 0) {
+        return NULL;
+    }
+    /* each device has bytes enough in the column for its name's end */
+    b->device = malloc(n * sizeof(*b->device) + qt_cursor_left(&c));
+    if (b->device == NULL) {
+        return no_memory;
+    }
+    name = (char *)(b->device + n);
+    for (i = 0; i < n; i++) {
+        struct qtrace_device *device = &b->device[i];
+
+        if (!qt_device_get(&c, device, &length) || seen[device->number]) {
+            return malformed;
+        }
+        seen[device->number] = true;
+        memcpy(name, device->name, length);
+        device->name = name;
+        name[length] = '\0';
+        name += length + 1;
+    }
+    b->batch.device = b->device;
+    b->batch.n_devices = (uint32_t)n;
+    return c.p == c.end ? NULL : malformed;
+}
+
+static const char *begin_more(struct qt_values *values, struct qt_phys *phys, struct qt_batch *b,
+                              const struct qt_column_bytes *bytes)
+{
+    if ((b->value != NULL && qt_values_begin(values, bytes->bits) < 0) ||
+        (b->phys != NULL && qt_phys_begin(phys, bytes->bits) < 0)) {
+        return no_memory;
+    }
+    return b->phys == NULL ? NULL : decode_devices(b, bytes);
 }
 
 static const char *decode_rows(struct qt_predictor *p, struct qt_values *values,
-                               struct qt_batch *b, const struct qt_column_bytes *bytes,
+                               struct qt_phys *phys, struct qt_batch *b,
+                               const struct qt_column_bytes *bytes,
                                const struct qt_lengths *lengths)
 {
     const enum wanted wanted = what_is_wanted(b, bytes->select);
@@ -513,11 +591,12 @@ static const char *decode_rows(struct qt_predictor *p, struct qt_values *values,
         .lengths = lengths,
         .literal = column(bytes, QTRACE_COLUMN_ACCESS_LITERAL),
         .value.values = values,
+        .phys.phys = phys,
     };
-    const char *why;
+    const char *why = wanted < WANT_MORE ? NULL : begin_more(values, phys, b, bytes);
 
-    if (wanted == WANT_VALUES && qt_values_begin(values, bytes->bits) < 0) {
-        return no_memory;
+    if (why != NULL) {
+        return why;
     }
     if (!first_token(&blocks.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
         return malformed_block;
@@ -526,7 +605,7 @@ static const char *decode_rows(struct qt_predictor *p, struct qt_values *values,
         return malformed_access;
     }
     why = decode_as_wanted(&blocks, &d, wanted);
-    b->batch.value_max = wanted == WANT_VALUES ? 1u << d.value.log2 : 0;
+    b->batch.value_max = b->value == NULL || wanted < WANT_MORE ? 0 : 1u << d.value.log2;
     return d.no_memory ? no_memory : why;
 }
 
@@ -597,13 +676,14 @@ static const char *decode_events(struct qt_batch *b, const struct qt_column_byte
 }
 
 static const char *decode_all(struct qt_predictor *p, struct qt_values *values,
-                              struct qt_batch *b, const struct qt_column_bytes *bytes,
+                              struct qt_phys *phys, struct qt_batch *b,
+                              const struct qt_column_bytes *bytes,
                               const struct qt_lengths *lengths)
 {
     const char *why = NULL;
 
     if (bytes->select & QTRACE_SELECT_BLOCKS) {
-        why = decode_rows(p, values, b, bytes, lengths);
+        why = decode_rows(p, values, phys, b, bytes, lengths);
         why = why == NULL ? decode_started(b, bytes) : why;
     }
     if (why == NULL && bytes->select & QTRACE_SELECT_EVENTS) {
@@ -627,14 +707,18 @@ static void leave_out(struct qtrace_batch *b, unsigned select)
     if ((select & QTRACE_SELECT_VALUES) != QTRACE_SELECT_VALUES) {
         b->value = NULL;
     }
+    if ((select & QTRACE_SELECT_PHYS) != QTRACE_SELECT_PHYS) {
+        b->phys = NULL;
+        b->phys_kind = NULL;
+    }
     if (!(select & QTRACE_SELECT_EVENTS)) {
         b->n_events = 0;
     }
 }
 
-int qt_columns_decode(struct qt_predictor *p, struct qt_values *values, struct qt_batch *batch,
-                      const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
-                      const char **why)
+int qt_columns_decode(struct qt_predictor *p, struct qt_values *values, struct qt_phys *phys,
+                      struct qt_batch *batch, const struct qt_column_bytes *bytes,
+                      const struct qt_lengths *lengths, const char **why)
 {
     uint32_t i;
 
@@ -643,7 +727,7 @@ int qt_columns_decode(struct qt_predictor *p, struct qt_values *values, struct q
         return QTRACE_E_NOMEM;
     }
     p->undefined = UINT32_MAX;
-    *why = decode_all(p, values, batch, bytes, lengths);
+    *why = decode_all(p, values, phys, batch, bytes, lengths);
     if (*why != NULL) {
         return *why == no_memory ? QTRACE_E_NOMEM : QTRACE_E_DAMAGED;
     }

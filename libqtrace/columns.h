@@ -12,16 +12,17 @@
 #include "batch.h"
 #include "bytes.h"
 #include "loss.h"
+#include "phys.h"
 #include "predict.h"
 #include "qtrace/reader.h"
 #include "tokens.h"
 #include "values.h"
 
 /* Columns of event frames have the ids 1 .. QT_COLUMNS - 1, but for the summary's. */
-#define QT_COLUMNS 10
+#define QT_COLUMNS 12
 
 enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLATION = 4,
-       QT_ROWS_COUNT = 5, QT_ROWS_FRAME = 6 };
+       QT_ROWS_COUNT = 5, QT_ROWS_FRAME = 6, QT_ROWS_DEVICE = 7 };
 
 #define QT_ENCODING 1 /* the only one of each column so far */
 
@@ -82,10 +83,11 @@ struct qt_column_bytes {
 /* Fill the selected rows of batch, whose counts are those of the frame and whose first_* are
  * set; rows that are not selected have no place in it, and the counts become 0. QTRACE_E_DAMAGED:
  * the columns contradict each other or the definitions; *why tells, and predictor->undefined is
- * the block that is not defined, if this is the reason. predictor and values: tables to work with,
- * kept from frame to frame. The batch has room for values if they are to be decoded. */
+ * the block that is not defined, if this is the reason. predictor, values, phys: tables to work
+ * with, kept from frame to frame. The batch has room for values and physical addresses if they are
+ * to be decoded. */
 int qt_columns_decode(struct qt_predictor *predictor, struct qt_values *values,
-                      struct qt_batch *batch,
+                      struct qt_phys *phys, struct qt_batch *batch,
                       const struct qt_column_bytes *bytes, const struct qt_lengths *lengths,
                       const char **why);
 

@@ -21,6 +21,7 @@ void qt_encoder_finish(struct qt_encoder *e)
 
     qt_predictor_finish(&e->predictor);
     qt_values_finish(&e->value.values);
+    qt_phys_finish(&e->phys.phys);
     qt_buf_finish(&e->left);
     for (i = 0; i < QT_COLUMNS; i++) {
         qt_buf_finish(&e->column[i]);
@@ -56,7 +57,7 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
     e->partial_row = 0;
     e->n_events = e->n_syscalls = e->n_own_events = 0;
     e->lost = (struct qt_loss){0};
-    e->value.on = false;
+    e->value.on = e->phys.on = false;
     e->left.len = 0;
     e->first_seq = seq;
     e->first_time = time;
@@ -83,6 +84,26 @@ int qt_encoder_reserve_values(struct qt_encoder *e, size_t words)
 {
     return qt_buf_reserve(e->value.column, words * QT_TOKEN_MAX) < 0 ||
                    qt_buf_reserve(e->value.literal, words * QT_VALUE_BYTES_MAX) < 0
+               ? QTRACE_E_NOMEM
+               : QTRACE_OK;
+}
+
+int qt_encoder_phys(struct qt_encoder *e)
+{
+    struct qt_phys_encoder *p = &e->phys;
+
+    p->on = true;
+    p->run = p->n_devices = 0;
+    memset(p->index, 0, sizeof(p->index));
+    p->column = &e->column[QTRACE_COLUMN_PHYS];
+    p->device = &e->column[QTRACE_COLUMN_DEVICE];
+    return qt_phys_begin(&p->phys, e->predictor.bits);
+}
+
+int qt_encoder_reserve_phys(struct qt_encoder *e, size_t accesses, size_t devices)
+{
+    return qt_buf_reserve(e->phys.column, accesses * QT_PHYS_BYTES_MAX) < 0 ||
+                   qt_buf_reserve(e->phys.device, devices * QT_DEVICE_BYTES_MAX) < 0
                ? QTRACE_E_NOMEM
                : QTRACE_OK;
 }
@@ -265,6 +286,10 @@ void qt_encoder_end(struct qt_encoder *e)
     if (e->value.on) {
         end_values(e);
     }
+    if (e->phys.on) {
+        n[QTRACE_COLUMN_PHYS] = rows.n_accesses;
+        n[QTRACE_COLUMN_DEVICE] = e->phys.n_devices;
+    }
 }
 
 /* ---- counts ---- */
@@ -353,7 +378,8 @@ static bool make_room(struct batch_encoder *d, size_t rows)
     if (d->room < rows) {
         qt_rows_store(d->e, &d->rows);
         if (qt_encoder_reserve(d->e, more) < 0 ||
-            (d->e->value.on && qt_encoder_reserve_values(d->e, more * QT_VALUE_WORDS) < 0)) {
+            (d->e->value.on && qt_encoder_reserve_values(d->e, more * QT_VALUE_WORDS) < 0) ||
+            (d->e->phys.on && qt_encoder_reserve_phys(d->e, more, d->b->n_devices) < 0)) {
             return false;
         }
         d->rows = qt_rows_load(d->e);
@@ -387,11 +413,32 @@ static const char *batch_value(struct batch_encoder *d, uint32_t row, uint32_t n
     return NULL;
 }
 
+static const char *batch_phys(struct batch_encoder *d, uint32_t row)
+{
+    const struct qtrace_batch *b = d->b;
+    struct qt_physical physical = {b->phys[row], b->phys_kind[row]};
+    const struct qtrace_device *device = NULL;
+
+    if (physical.kind == QTRACE_PHYS_NONE && physical.address != 0) {
+        return "an access without a physical address has one";
+    }
+    if (physical.kind >= QTRACE_PHYS_IO) {
+        if (physical.kind - QTRACE_PHYS_IO >= b->n_devices) {
+            return "an access has a device that its batch has not";
+        }
+        device = &b->device[physical.kind - QTRACE_PHYS_IO];
+        physical.kind = QTRACE_PHYS_IO + device->number;
+    }
+    qt_phys_put(&d->e->phys, b->vaddr[row], &physical, device);
+    return NULL;
+}
+
 static const char *batch_access(struct batch_encoder *d, uint32_t row)
 {
     const struct qtrace_batch *b = d->b;
     const uint32_t key = (uint32_t)(qt_word_insn(b->insn[row]) | qt_word_flags(b->flags[row]));
     const struct qtrace_foreign *f;
+    const char *why;
     uint32_t node;
 
     if (b->flags[row] & ~QT_ACCESS_FLAGS) {
@@ -414,7 +461,8 @@ static const char *batch_access(struct batch_encoder *d, uint32_t row)
         node = qt_rows_foreign(&d->rows, d->e, f->block, key, b->vaddr[row]);
         d->n_foreign++;
     }
-    return d->e->value.on ? batch_value(d, row, node) : NULL;
+    why = d->e->value.on ? batch_value(d, row, node) : NULL;
+    return why == NULL && d->e->phys.on ? batch_phys(d, row) : why;
 }
 
 /* The accesses of a row, up to end. */
@@ -514,7 +562,10 @@ static int begin_batch(struct qt_encoder *e, const struct qtrace_batch *b, uint6
     if (qt_encoder_begin(e, table_bits(rows), b->first_seq, b->first_time) < 0) {
         return QTRACE_E_NOMEM;
     }
-    return qt_batch_has_values(b) ? qt_encoder_values(e, value_log2(b)) : QTRACE_OK;
+    if (qt_batch_has_values(b) && qt_encoder_values(e, value_log2(b)) < 0) {
+        return QTRACE_E_NOMEM;
+    }
+    return qt_batch_has_phys(b) ? qt_encoder_phys(e) : QTRACE_OK;
 }
 
 int qt_encoder_add_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
@@ -531,6 +582,24 @@ int qt_encoder_add_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
     return ret;
 }
 
+/* Has each device a number of its own, and is nothing of it too large? */
+static bool devices_are_valid(const struct qtrace_batch *b)
+{
+    bool seen[QTRACE_MAX_DEVICES] = {false};
+    uint32_t i;
+
+    for (i = 0; i < b->n_devices; i++) {
+        const struct qtrace_device *device = &b->device[i];
+
+        if (device->number >= QTRACE_MAX_DEVICES || seen[device->number] ||
+            strlen(device->name) > QT_DEVICE_NAME_MAX) {
+            return false;
+        }
+        seen[device->number] = true;
+    }
+    return true;
+}
+
 int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
                      const struct qt_lengths *lengths, const char **why)
 {
@@ -543,6 +612,10 @@ int qt_encoder_batch(struct qt_encoder *e, const struct qtrace_batch *batch,
     }
     if (qt_batch_has_values(batch) && value_log2(batch) > QT_VALUE_LOG2) {
         *why = "values cannot be of such a size";
+        return QTRACE_E_INVALID;
+    }
+    if (qt_batch_has_phys(batch) && !devices_are_valid(batch)) {
+        *why = "a batch has impossible devices";
         return QTRACE_E_INVALID;
     }
     *why = no_memory;

@@ -15,6 +15,7 @@
 
 #include "columns.h"
 #include "counts.h"
+#include "phys.h"
 #include "predict.h"
 #include "values.h"
 #include "words.h"
@@ -63,6 +64,7 @@ struct qt_encoder {
     uint64_t first_seq, first_time;
     struct qt_loss lost; /* before the frame, as its first event says */
     struct qt_value_encoder value;
+    struct qt_phys_encoder phys;
     struct qt_buf left;  /* id and started of the rows that are not whole, two uint32_t each */
 };
 
@@ -76,6 +78,12 @@ int qt_encoder_values(struct qt_encoder *encoder, unsigned log2);
 
 /* Room for so many more words of values. */
 int qt_encoder_reserve_values(struct qt_encoder *encoder, size_t words);
+
+/* The frame that has just begun has physical addresses. */
+int qt_encoder_phys(struct qt_encoder *encoder);
+
+/* Room for so many more of them, and for so many devices that are new to the frame. */
+int qt_encoder_reserve_phys(struct qt_encoder *encoder, size_t accesses, size_t devices);
 
 /* Room for so many more block and access rows. Before qt_rows_load. */
 int qt_encoder_reserve(struct qt_encoder *encoder, size_t rows);

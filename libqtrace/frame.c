@@ -24,6 +24,8 @@ static uint32_t row_kind(unsigned id)
         [QTRACE_COLUMN_SUMMARY] = QT_ROWS_COUNT,
         [QTRACE_COLUMN_VALUE] = QT_ROWS_ACCESS,
         [QTRACE_COLUMN_VALUE_LITERAL] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_PHYS] = QT_ROWS_ACCESS,
+        [QTRACE_COLUMN_DEVICE] = QT_ROWS_DEVICE,
         [QTRACE_COLUMN_DEFINITIONS] = QT_ROWS_TRANSLATION,
         [QTRACE_COLUMN_INDEX] = QT_ROWS_FRAME,
     };
@@ -43,6 +45,7 @@ static size_t column_needs(unsigned id, uint32_t **needs)
         [QTRACE_COLUMN_ACCESS_LITERAL] = 3,
         [QTRACE_COLUMN_VALUE] = 3,
         [QTRACE_COLUMN_VALUE_LITERAL] = 4,
+        [QTRACE_COLUMN_PHYS] = 3,
     };
 
     *needs = list;
@@ -231,6 +234,7 @@ void qt_frame_coder_finish(struct qt_frame_coder *coder)
     qt_codec_finish(&coder->codec);
     qt_predictor_finish(&coder->predictor);
     qt_values_finish(&coder->values);
+    qt_phys_finish(&coder->phys);
     qt_counts_finish(&coder->counts);
     qtrace_batch_free(&coder->spare);
     qt_buf_finish(&coder->summary);
@@ -244,7 +248,8 @@ void qt_frame_coder_finish(struct qt_frame_coder *coder)
 static bool is_optional(unsigned id)
 {
     return id == QTRACE_COLUMN_SUMMARY || id == QTRACE_COLUMN_INDEX || id == QTRACE_COLUMN_VALUE ||
-           id == QTRACE_COLUMN_VALUE_LITERAL;
+           id == QTRACE_COLUMN_VALUE_LITERAL || id == QTRACE_COLUMN_PHYS ||
+           id == QTRACE_COLUMN_DEVICE;
 }
 
 int qt_frame_add_column(struct qt_frame_coder *coder, unsigned level, struct qt_frame *frame,
@@ -360,6 +365,8 @@ static uint64_t rows_wanted(const struct qtrace_frame_info *f, unsigned id, uint
         return f->events;
     case QTRACE_COLUMN_VALUE_LITERAL:
         return rows <= f->accesses * QT_VALUE_WORDS ? rows : f->accesses;
+    case QTRACE_COLUMN_DEVICE:
+        return rows <= QTRACE_MAX_DEVICES ? rows : 0;
     default:
         return rows == 0 ? 0 : f->accesses;
     }
@@ -400,7 +407,7 @@ static int find_columns(const struct qt_frame *frame, unsigned *index, struct qt
 {
     const struct qtrace_frame_info *f = &frame->info;
     const struct qtrace_column_info *c;
-    bool values = true;
+    bool values = true, phys = true;
     unsigned i;
 
     for (i = 0; i < f->n_columns; i++) {
@@ -413,10 +420,14 @@ static int find_columns(const struct qt_frame *frame, unsigned *index, struct qt
                                     c->id, qtrace_column_name(c->id), c->encoding, c->codec);
         }
         values = values && (is_known(c) || c->id != QTRACE_COLUMN_VALUE_LITERAL);
+        phys = phys && (is_known(c) || c->id != QTRACE_COLUMN_DEVICE);
     }
     if (!values || index[QTRACE_COLUMN_VALUE] == 0) {
         /* one is nothing without the other */
         index[QTRACE_COLUMN_VALUE] = index[QTRACE_COLUMN_VALUE_LITERAL] = 0;
+    }
+    if (!phys || index[QTRACE_COLUMN_PHYS] == 0) {
+        index[QTRACE_COLUMN_PHYS] = index[QTRACE_COLUMN_DEVICE] = 0;
     }
     return check_rows(frame, index, err);
 }
@@ -432,6 +443,8 @@ uint32_t qt_frame_columns(const struct qt_frame *frame, unsigned select)
         [QTRACE_COLUMN_EVENT] = QTRACE_SELECT_EVENTS,
         [QTRACE_COLUMN_VALUE] = QTRACE_SELECT_VALUES,
         [QTRACE_COLUMN_VALUE_LITERAL] = QTRACE_SELECT_VALUES,
+        [QTRACE_COLUMN_PHYS] = QTRACE_SELECT_PHYS,
+        [QTRACE_COLUMN_DEVICE] = QTRACE_SELECT_PHYS,
     };
     uint32_t wanted = 0;
     unsigned i, id, need;
@@ -484,14 +497,16 @@ static int decompress(struct qt_frame_coder *coder, const struct qt_frame *frame
 }
 
 static struct qt_batch *new_batch(struct qtrace_batch **spare, const struct qtrace_frame_info *f,
-                                  unsigned select, bool values)
+                                  const struct qt_column_bytes *bytes)
 {
+    const unsigned select = bytes->select;
     const bool accesses = (select & QTRACE_SELECT_ACCESSES) == QTRACE_SELECT_ACCESSES;
     const struct qt_batch_size size = {
         .blocks = select & QTRACE_SELECT_BLOCKS ? (uint32_t)f->blocks : 0,
         .accesses = accesses ? (uint32_t)f->accesses : 0,
         .events = select & QTRACE_SELECT_EVENTS ? (uint32_t)f->events : 0,
-        .values = values,
+        .values = bytes->size[QTRACE_COLUMN_VALUE] > 0,
+        .phys = bytes->size[QTRACE_COLUMN_PHYS] > 0,
     };
     struct qt_batch *b = qt_batch_renew(spare, &size);
 
@@ -531,13 +546,13 @@ static int decode_rows(struct qt_frame_coder *coder, const struct qt_frame *fram
     const char *why;
     int ret;
 
-    b = new_batch(&coder->spare, &frame->info, bytes->select,
-                  bytes->size[QTRACE_COLUMN_VALUE] > 0);
+    b = new_batch(&coder->spare, &frame->info, bytes);
     *batch = b == NULL ? NULL : &b->batch;
     if (b == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    ret = qt_columns_decode(&coder->predictor, &coder->values, b, bytes, lengths, &why);
+    ret = qt_columns_decode(&coder->predictor, &coder->values, &coder->phys, b, bytes, lengths,
+                            &why);
     if (ret == QTRACE_OK && bytes->select & QTRACE_SELECT_BLOCKS &&
         b->batch.n_insns != frame->info.insns) {
         ret = QTRACE_E_DAMAGED;

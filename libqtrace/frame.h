@@ -35,9 +35,10 @@ int qt_frame_unpack(struct qt_frame *frame, const void *body, size_t size,
 struct qt_frame_coder {
     struct qt_codec codec;
     struct qt_buf stored; /* the columns' stored bytes, in the order of the directory */
-    struct qt_buf raw[QT_COLUMNS];   /* decoding only, as are the next three */
+    struct qt_buf raw[QT_COLUMNS];   /* decoding only, as are the next four */
     struct qt_predictor predictor;
     struct qt_values values;
+    struct qt_phys phys;
     struct qtrace_batch *spare;  /* owned; its memory may be the next batch's; NULL = none */
     struct qtrace_counts counts; /* encoding only, as is the next */
     struct qt_buf summary;       /* of the last frame; len 0 = it has none */

@@ -108,10 +108,12 @@ static void describe(struct qt_checkpoint *s, const struct qt_builder *b)
     s->rows[QTRACE_COLUMN_STARTED] = (uint32_t)e->column_rows[QTRACE_COLUMN_STARTED];
     s->rows[QTRACE_COLUMN_ACCESS_LITERAL] = e->rows.n_literals;
     s->rows[QTRACE_COLUMN_VALUE_LITERAL] = e->value.n_literals;
+    s->rows[QTRACE_COLUMN_DEVICE] = e->phys.n_devices;
     s->bits = e->predictor.bits;
     s->end = *e->rows.next != 0;
     s->end_run = e->rows.shape_run;
     s->values = e->value.on;
+    s->phys = e->phys.on;
     for (i = 0; i < QT_COLUMNS; i++) {
         s->bytes[i] = (uint32_t)e->column[i].len;
     }

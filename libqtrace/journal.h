@@ -29,7 +29,7 @@ struct qt_checkpoint {
     uint32_t bytes[QT_COLUMNS]; /* of the columns */
     uint32_t bits;
     uint32_t end_run; /* when the last row has an end that was not predicted: its token's run */
-    bool open, end, values, after_loss, dropping, pending;
+    bool open, end, values, phys, after_loss, dropping, pending;
 };
 
 /* Recorder's thread, but for commit. */

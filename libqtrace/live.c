@@ -126,7 +126,7 @@ static void fill_header(struct qt_live *live, const struct qt_live_options *o)
     h->slots_size = o->slots_size;
     h->slot_size = o->slot_size;
     h->user = o->user;
-    h->values = o->values;
+    h->more = o->more;
     memcpy(h->magic, magic, sizeof(magic));
 }
 

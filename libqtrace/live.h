@@ -42,7 +42,8 @@ struct qt_live_header {
     uint64_t nonce; /* of the trace */
     uint64_t arena, arena_address, n_units; /* offset in the file, place in the process */
     uint64_t slots, slots_address, slots_size, slot_size; /* the same of the producers */
-    uint32_t user, values;
+    uint32_t user, more; /* QT_MORE_* */
+    uint64_t devices_address; /* of a struct qt_devices; 0 = there is none */
     _Atomic uint32_t n_slots; /* that were ever used */
     struct qt_notes_place notes;
 };
@@ -66,7 +67,8 @@ struct qt_live_options {
     uint64_t nonce;
     void *slots;
     size_t slots_size, slot_size, arena_size, arena_min;
-    bool user, values;
+    bool user;
+    unsigned more;
 };
 
 /* Make the file. NULL: it cannot be made, *err says why; there is nothing of it then. */

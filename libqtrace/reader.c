@@ -93,6 +93,7 @@ static void show_run(struct qtrace_run *run, const Qtrace__Run *m)
     run->mem = m->mem;
     run->disas = m->disas;
     run->values = m->values;
+    run->phys = m->phys;
     run->one_thread = m->one_thread;
 }
 

@@ -40,7 +40,8 @@ struct qt_recorder {
     pthread_cond_t wanted; /* the thread waits for work */
     pthread_t thread;
     struct timespec start;
-    bool user, values, drop;
+    bool user, drop;
+    unsigned more; /* QT_MORE_* */
     uint64_t wait_ns;
     size_t ring_bytes, rings_bytes;
     _Atomic uint64_t seq;
@@ -60,6 +61,7 @@ struct qt_recorder {
     bool has_run;
     struct patience patience;
     struct qt_loss overrun;
+    struct qt_devices *devices; /* read without it; NULL = there are none */
 
     /* the thread's own */
     const char *path;
@@ -208,7 +210,7 @@ static void count_loss(struct qt_producer *p, size_t n_words)
 {
     uint32_t carry;
     bool any_block = p->loss.blocks > 0;
-    qt_words_count(p->ring.scratch, n_words, p->recorder->values, &p->loss, &carry);
+    qt_words_count(p->ring.scratch, n_words, p->recorder->more, &p->loss, &carry);
     if (any_block) {
         p->loss.insns -= carry;
     } else if (carry) {
@@ -346,31 +348,41 @@ void qt_event(struct qt_producer *p, enum qtrace_event_kind kind, unsigned n_arg
 }
 
 void qt_producer_access(struct qt_producer *p, uint32_t insn, uint32_t flags, uint64_t vaddr,
-                        uint32_t block, const uint64_t *value)
+                        uint32_t block, unsigned n, const uint64_t *more)
 {
-    unsigned more = p->recorder->values ? qt_word_value_words(flags) : 0;
-    uint64_t words[4] = {vaddr, block};
-    for (unsigned i = 0; i < more; i++) {
-        words[2 + i] = value[i];
+    uint64_t words[2 + QT_MORE_MAX] = {vaddr, block};
+    for (unsigned i = 0; i < n; i++) {
+        words[2 + i] = more[i];
     }
-    reserve(p, 2 + more);
-    put(p, QT_CONTROL_ACCESS, (uint64_t)flags << 16 | insn, 2 + more, words);
+    reserve(p, 2 + n);
+    put(p, QT_CONTROL_ACCESS, (uint64_t)flags << 16 | insn, 2 + n, words);
     turn_if_full(p);
 }
 
-void qt_push_value(struct qt_producer *p, uint64_t word, const uint64_t *value)
+void qt_push_more(struct qt_producer *p, uint64_t word, unsigned n, const uint64_t *more)
 {
-    unsigned n = qt_word_value_words(qt_word_access_flags(word));
     reserve(p, n);
     uint64_t *next = p->next;
     qt_fetch_ahead(next);
     *next++ = word;
-    *next++ = value[0];
-    if (n > 1) {
-        *next++ = value[1];
+    for (unsigned i = 0; i < n; i++) {
+        *next++ = more[i];
     }
     __atomic_store_n(&p->next, next, __ATOMIC_RELEASE);
     turn_if_full(p);
+}
+
+uint32_t qt_recorder_device(struct qt_recorder *r, const char *name)
+{
+    const uint64_t address = (uintptr_t)name;
+    uint32_t number = qt_devices_find(r->devices, address);
+    if (number == QT_NO_DEVICE && !atomic_load(&r->abandoned)) {
+        pthread_mutex_lock(&r->lock);
+        number = qt_devices_find(r->devices, address);
+        number = number == QT_NO_DEVICE ? qt_devices_add(r->devices, address, name) : number;
+        pthread_mutex_unlock(&r->lock);
+    }
+    return number;
 }
 
 /* Where a producer without a ring writes, so that the hot path need not ask. */
@@ -418,7 +430,7 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         p->vcpu = vcpu;
         p->stream = r->n_streams++;
         p->open = true;
-        qt_builder_init(p->builder, p->stream, vcpu, r->user, r->values);
+        qt_builder_init(p->builder, p->stream, vcpu, r->user, r->more, r->devices);
         r->rings_used += p->ring.map_size;
         r->n_live++;
         p->consumed = QT_FIRST_WORD;
@@ -643,7 +655,7 @@ static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64
 static void take_words(struct qt_recorder *r, struct qt_producer *p, uint64_t chunk, size_t end)
 {
     const struct qt_frame_size size =
-        qt_frame_size_for(r->n_live, r->values, r->writer_options.level);
+        qt_frame_size_for(r->n_live, r->more, r->writer_options.level);
 
     if (end > p->consumed) {
         add_words(r, p, qt_ring_chunk(&p->ring, chunk) + p->consumed, end - p->consumed, &size);
@@ -775,11 +787,11 @@ static bool round_of_rings(struct qt_recorder *r)
 }
 
 /* How many of these words come before the last block? */
-static size_t words_before_last_block(const uint64_t *words, size_t n, bool values)
+static size_t words_before_last_block(const uint64_t *words, size_t n, unsigned more)
 {
     size_t last = 0;
 
-    for (size_t i = 0; i < n; i += qt_word_length(words[i], values)) {
+    for (size_t i = 0; i < n; i += qt_word_length(words + i, n - i, more)) {
         last = qt_word_is_block(words[i]) ? i : last;
     }
     return last;
@@ -802,7 +814,7 @@ static void flush_producer(struct qt_recorder *r, struct qt_producer *p)
     }
     take_definitions(r);
     consume(r, p, head);
-    const size_t n = words_before_last_block(chunk + p->consumed, end - p->consumed, r->values);
+    const size_t n = words_before_last_block(chunk + p->consumed, end - p->consumed, r->more);
     take_words(r, p, head, p->consumed + n);
     p->consumed += n;
     add_words(r, p, chunk + p->consumed, end - p->consumed, &at_once);
@@ -879,6 +891,22 @@ struct opening {
     int result;
 };
 
+/* The table of devices moves into the file. */
+static void place_devices(struct qt_recorder *r)
+{
+    struct qt_devices *devices = qt_live_alloc(r->live, sizeof(*devices));
+
+    if (devices && !qt_live_populate(devices, sizeof(*devices))) {
+        qt_live_recycle(r->live, devices, sizeof(*devices));
+        devices = NULL;
+    }
+    if (devices) {
+        free(r->devices);
+        r->devices = devices;
+        r->live->header->devices_address = (uintptr_t)devices;
+    }
+}
+
 /* Without the file the trace is as good; less is left of it when the process is killed. */
 static void open_live(struct qt_recorder *r)
 {
@@ -898,6 +926,8 @@ static void open_live(struct qt_recorder *r)
     r->live = live;
     if (!live) {
         r->summary.live_error = err;
+    } else if (r->more & QT_MORE_PHYS) {
+        place_devices(r);
     }
 }
 
@@ -969,8 +999,11 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
                       struct qtrace_error *err)
 {
     struct qt_recorder *r = calloc(1, sizeof(*r));
+    struct qt_devices *devices = options->more & QT_MORE_PHYS ? calloc(1, sizeof(*devices)) : NULL;
     *out = NULL;
-    if (!r) {
+    if (!r || (options->more & QT_MORE_PHYS && !devices)) {
+        free(r);
+        free(devices);
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
     pthread_condattr_t monotonic;
@@ -986,7 +1019,8 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->ring_bytes = options->ring_bytes;
     r->rings_bytes = options->rings_bytes;
     r->user = options->user;
-    r->values = options->values;
+    r->more = options->more;
+    r->devices = devices;
     r->drop = options->drop;
     r->wait_ns = options->wait_ms * 1000000ull;
     r->flush_ms = options->flush_ms;
@@ -998,12 +1032,13 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
         .arena_size = options->rings_bytes + LIVE_EXTRA,
         .arena_min = options->ring_bytes + LIVE_MIN,
         .user = options->user,
-        .values = options->values,
+        .more = options->more,
     };
     r->disas = options->disas;
     r->last = &r->first;
     int result = start_thread(r, err);
     if (result != QTRACE_OK) {
+        free(devices);
         free(r);
         return result;
     }

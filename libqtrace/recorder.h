@@ -34,7 +34,7 @@ struct qt_recorder_options {
     size_t ring_bytes;  /* of one producer */
     size_t rings_bytes; /* of all */
     bool user;          /* how addresses stand in words, see words.h */
-    bool values;        /* accesses are pushed with their values */
+    unsigned more;      /* QT_MORE_*: what follows accesses */
     bool drop;          /* when a ring is full: count a loss at once instead of waiting */
     unsigned wait_ms;   /* longest wait for a recorder's thread that is stuck, see below */
     unsigned flush_ms;  /* no row waits longer for its frame, but those of the block that runs;
@@ -131,12 +131,15 @@ void qt_producer_turn(struct qt_producer *producer);
 void qt_event(struct qt_producer *producer, enum qtrace_event_kind kind, unsigned n_args,
               const uint64_t *args);
 
-/* An access that a single word cannot hold. value: its words where values are recorded. */
+/* An access that a single word cannot hold, with the n words that follow accesses here. */
 void qt_producer_access(struct qt_producer *producer, uint32_t insn, uint32_t flags,
-                        uint64_t vaddr, uint32_t block, const uint64_t *value);
+                        uint64_t vaddr, uint32_t block, unsigned n, const uint64_t *more);
 
-/* An access with its value, where values are recorded; word is that of qt_push. */
-void qt_push_value(struct qt_producer *producer, uint64_t word, const uint64_t *value);
+/* An access with the n words that follow accesses here; word is that of qt_push. */
+void qt_push_more(struct qt_producer *producer, uint64_t word, unsigned n, const uint64_t *more);
+
+/* The number of a device, to be written into words. */
+uint32_t qt_recorder_device(struct qt_recorder *recorder, const char *name);
 
 /* The recorder's thread has read what was here before, so the line is not in this core's cache, and
  * having it back, to write, takes as long as a hundred words: ask for it early. (Beyond the last

@@ -11,6 +11,7 @@ struct salvage {
     const struct qtrace_reader *reader;
     const struct qt_live *live;
     struct qtrace_error *err;
+    struct qt_devices *devices; /* NULL = there are none */
     bool nonsense; /* something had to be left out */
     bool disas;
     struct qt_disassembler disassembler;
@@ -187,9 +188,9 @@ static void watch_control(struct stream *t, uint64_t word)
 
 static void watch(struct stream *t, const uint64_t *words, size_t n)
 {
-    const bool values = t->builder.values;
+    const unsigned more = t->builder.more;
 
-    for (size_t i = 0; i < n; i += qt_word_length(words[i], values)) {
+    for (size_t i = 0; i < n; i += qt_word_length(words + i, n - i, more)) {
         if (qt_word_is_block(words[i])) {
             t->length = qt_word_block_insns(words[i]);
             t->started = t->length > 0;
@@ -258,7 +259,8 @@ static bool is_possible(const struct qt_checkpoint *s)
 {
     return s->bits >= QT_BITS_MIN && s->bits <= QT_BITS_MAX &&
            (uint64_t)s->n_blocks + s->n_accesses <= QT_MAX_ROWS && s->n_events <= QT_MAX_EVENTS &&
-           s->rows[QTRACE_COLUMN_STARTED] <= s->n_blocks;
+           s->rows[QTRACE_COLUMN_STARTED] <= s->n_blocks &&
+           s->rows[QTRACE_COLUMN_DEVICE] <= QTRACE_MAX_DEVICES;
 }
 
 /* The rows of the frame that was being made. NULL: they cannot be read. */
@@ -266,9 +268,11 @@ static struct qt_batch *decode(const struct salvage *s, const struct qt_checkpoi
                                const struct qt_buf *column)
 {
     const struct qt_batch_size size = {state->n_blocks, state->n_accesses, state->n_events,
-                                       column[QTRACE_COLUMN_VALUE].len > 0};
+                                       column[QTRACE_COLUMN_VALUE].len > 0,
+                                       column[QTRACE_COLUMN_PHYS].len > 0};
     struct qt_predictor predictor = {0};
     struct qt_values values = {0};
+    struct qt_phys phys = {0};
     struct qt_column_bytes bytes;
     struct qt_batch *b = is_possible(state) ? qt_batch_new(&size) : NULL;
     const char *why;
@@ -282,7 +286,8 @@ static struct qt_batch *decode(const struct salvage *s, const struct qt_checkpoi
     b->batch.first_seq = state->first_seq;
     b->batch.first_time = state->first_time;
     describe_bytes(&bytes, state, column);
-    if (qt_columns_decode(&predictor, &values, b, &bytes, qt_writer_lengths(s->writer), &why) < 0) {
+    if (qt_columns_decode(&predictor, &values, &phys, b, &bytes, qt_writer_lengths(s->writer),
+                          &why) < 0) {
         struct qtrace_batch *batch = &b->batch;
 
         qtrace_batch_free(&batch);
@@ -290,6 +295,7 @@ static struct qt_batch *decode(const struct salvage *s, const struct qt_checkpoi
     }
     qt_predictor_finish(&predictor);
     qt_values_finish(&values);
+    qt_phys_finish(&phys);
     return b;
 }
 
@@ -318,6 +324,9 @@ static int restore(struct stream *t, const struct qt_checkpoint *state, const st
     if (ret == QTRACE_OK && state->values) {
         ret = qt_encoder_values(&b->encoder, QT_WORD_VALUE_LOG2);
     }
+    if (ret == QTRACE_OK && state->phys) {
+        ret = qt_encoder_phys(&b->encoder);
+    }
     b->open = ret == QTRACE_OK;
     if (ret == QTRACE_OK) {
         ret = qt_encoder_add_batch(&b->encoder, batch, qt_writer_lengths(t->s->writer), &why);
@@ -331,12 +340,12 @@ static int restore(struct stream *t, const struct qt_checkpoint *state, const st
  * is not. `block`: number of the next block word's row. */
 static void skip(struct stream *t, uint64_t block, uint64_t wanted)
 {
-    const bool values = t->builder.values;
+    const unsigned more = t->builder.more;
     const uint64_t *words;
     size_t n, i;
 
     while ((words = piece(t->s, &t->at, &n)) != NULL) {
-        for (i = 0; i < n; i += qt_word_length(words[i], values)) {
+        for (i = 0; i < n; i += qt_word_length(words + i, n - i, more)) {
             const bool loss = qt_is_loss(words[i]);
 
             if (block >= wanted && (loss || qt_word_is_block(words[i]))) {
@@ -441,7 +450,7 @@ static void add_end(struct stream *t)
         return;
     }
     if (scratch != NULL && !p->closed) {
-        qt_words_count(scratch, words_between(p->ring.scratch, p->next), t->builder.values, &loss,
+        qt_words_count(scratch, words_between(p->ring.scratch, p->next), t->builder.more, &loss,
                        &carry);
     }
     qt_builder_partial(&t->builder, p->loss.blocks > 0 ? p->carry
@@ -456,8 +465,9 @@ static int finish_stream(struct salvage *s, const struct qt_producer *p)
     struct qt_buf column[QT_COLUMNS] = {{0}};
     int ret = qt_journal_load(s->live, p->journal.commit, &state, column);
 
-    qt_builder_init(&t.builder, p->stream, p->vcpu, s->live->header->user, s->live->header->values);
-    t.size = qt_frame_size_for(1, t.builder.values, s->writer->level);
+    qt_builder_init(&t.builder, p->stream, p->vcpu, s->live->header->user, s->live->header->more,
+                    s->devices);
+    t.size = qt_frame_size_for(1, t.builder.more, s->writer->level);
     find_end(&t.at);
     ret = ret == QTRACE_OK || ret == QTRACE_END ? resume(&t, &state, column) : ret;
     if (ret == QTRACE_OK) {
@@ -477,6 +487,29 @@ static int finish_stream(struct salvage *s, const struct qt_producer *p)
 
 /* ---- all ---- */
 
+/* A copy of the table, made safe. false: no memory. */
+static bool take_devices(struct salvage *s)
+{
+    const struct qt_live_header *h = s->live->header;
+    const struct qt_devices *devices =
+        qt_live_find(s->live, h->devices_address, sizeof(*devices));
+
+    s->devices = calloc(1, sizeof(*s->devices));
+    if (s->devices == NULL) {
+        return false;
+    }
+    if (h->devices_address != 0 && devices != NULL) {
+        memcpy(s->devices, devices, sizeof(*devices));
+    }
+    if (s->devices->n > QTRACE_MAX_DEVICES) {
+        s->devices->n = 0;
+    }
+    for (uint32_t i = 0; i < QTRACE_MAX_DEVICES; i++) {
+        s->devices->device[i].name[QT_DEVICE_NAME_MAX] = '\0';
+    }
+    return true;
+}
+
 static bool is_plausible(const struct qt_producer *p)
 {
     return p->open && p->ring.n_chunks > 0 && p->ring.n_chunks < UINT32_MAX / QT_CHUNK_BYTES &&
@@ -488,7 +521,7 @@ int qt_salvage(struct qtrace_writer *writer, const struct qtrace_reader *reader,
 {
     const struct qt_live_header *h = live->header;
     struct salvage s = {.writer = writer, .reader = reader, .live = live, .err = err};
-    int ret = take_notes(&s);
+    int ret = take_devices(&s) ? take_notes(&s) : QTRACE_E_NOMEM;
 
     for (size_t i = 0; ret == QTRACE_OK && i < h->n_slots && i < h->slots_size / h->slot_size;
          i++) {
@@ -500,6 +533,7 @@ int qt_salvage(struct qtrace_writer *writer, const struct qtrace_reader *reader,
         }
         s.nonsense |= p.open && !is_plausible(&p);
     }
+    free(s.devices);
     writer->salvaged = ret == QTRACE_OK && !s.nonsense;
     return ret;
 }

@@ -8,7 +8,12 @@
  *   block    translation id:32 | 0:10 | left:10 | instructions:10 | 01
  *   control  payload:48 | words that follow:8 | kind:6 | 11
  *
- * Where values are recorded, an access is followed by the words of its value.
+ * Where values are recorded, an access is followed by the words of its value; where physical
+ * addresses are, by these words then:
+ *
+ *   no handle  0
+ *   RAM        physical address:62 | 01
+ *   long       0:62 | 10, physical address, kind: QTRACE_PHYS_*, with the number of the device
  *
  * The five bits and the store bit stand as far apart as in QEMU's description of an access, so
  * that one mask and one shift bring them here. The 48 bits are zero-extended in user mode and
@@ -36,7 +41,7 @@
 enum qt_control {
     QT_CONTROL_NOP = 0,
     QT_CONTROL_PARTIAL = 1, /* payload: instructions of the last block that did not start */
-    QT_CONTROL_ACCESS = 2,  /* payload: insn | flags << 16; words: address, translation id, value */
+    QT_CONTROL_ACCESS = 2,  /* payload: insn | flags << 16; words: address, translation id, more */
     QT_CONTROL_EVENT = 3,   /* payload: enum qtrace_event_kind; words: seq, time, args */
 };
 
@@ -125,6 +130,38 @@ static inline uint32_t qt_word_value_words(uint32_t flags)
     return (flags & QTRACE_ACCESS_SIZE) > 3 ? 2 : 1;
 }
 
+/* What else follows accesses. */
+#define QT_MORE_VALUES 1u
+#define QT_MORE_PHYS 2u
+#define QT_MORE_MAX 5 /* words */
+
+enum { QT_WORD_PHYS_NONE, QT_WORD_PHYS_RAM, QT_WORD_PHYS_LONG };
+
+/* Leaves the words at `to`, returns how many. */
+static inline uint32_t qt_word_put_phys(uint64_t *to, uint64_t address, uint32_t kind)
+{
+    if (kind == QTRACE_PHYS_RAM && address >> 62 == 0) {
+        to[0] = address << 2 | QT_WORD_PHYS_RAM;
+        return 1;
+    }
+    to[0] = kind == QTRACE_PHYS_NONE ? QT_WORD_PHYS_NONE : QT_WORD_PHYS_LONG;
+    to[1] = address;
+    to[2] = kind;
+    return kind == QTRACE_PHYS_NONE ? 1 : 3;
+}
+
+/* How many words follow an access with these flags; the first n of them are there to be looked
+ * at. */
+static inline size_t qt_word_more(uint32_t flags, const uint64_t *words, size_t n, unsigned more)
+{
+    const size_t values = more & QT_MORE_VALUES ? qt_word_value_words(flags) : 0;
+
+    if (!(more & QT_MORE_PHYS)) {
+        return values;
+    }
+    return values + (values < n && (words[values] & 3) == QT_WORD_PHYS_LONG ? 3 : 1);
+}
+
 static inline uint64_t qt_word_control(enum qt_control kind, uint32_t n_words, uint64_t payload)
 {
     return payload << 16 | (uint64_t)n_words << 8 | (uint64_t)kind << 2 | QT_WORD_CONTROL;
@@ -142,13 +179,13 @@ static inline uint32_t qt_control_words(uint64_t word)
     return kind == QT_CONTROL_NOP || kind == QT_CONTROL_PARTIAL ? 0 : word >> 8 & 0xff;
 }
 
-/* The word and those that follow it. values: whether these are recorded. */
-static inline uint32_t qt_word_length(uint64_t word, bool values)
+/* The first of n words and those that follow it. more: what follows accesses. */
+static inline size_t qt_word_length(const uint64_t *words, size_t n, unsigned more)
 {
-    if (qt_word_is_access(word)) {
-        return 1 + (values ? qt_word_value_words(qt_word_access_flags(word)) : 0);
+    if (qt_word_is_access(*words)) {
+        return 1 + qt_word_more(qt_word_access_flags(*words), words + 1, n - 1, more);
     }
-    return 1 + (qt_word_is_block(word) ? 0 : qt_control_words(word));
+    return 1 + (qt_word_is_block(*words) ? 0 : qt_control_words(*words));
 }
 
 static inline uint64_t qt_control_payload(uint64_t word)

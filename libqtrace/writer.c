@@ -376,6 +376,7 @@ static Qtrace__Run run_message(const struct qtrace_run *run)
     m.mem = run->mem;
     m.disas = run->disas;
     m.values = run->values;
+    m.phys = run->phys;
     m.one_thread = run->one_thread;
     return m;
 }

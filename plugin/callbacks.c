@@ -92,7 +92,7 @@ static __attribute__((noinline)) void wide_access(unsigned int vcpu, qemu_plugin
                                                   uint64_t vaddr, void *userdata)
 {
     uint32_t position = qt_word_access_insn((uintptr_t)userdata);
-    qt_producer_access(producer_of(vcpu), position, ask_flags(info), vaddr, 0, NULL);
+    qt_producer_access(producer_of(vcpu), position, ask_flags(info), vaddr, 0, 0, NULL);
 }
 
 static inline void push_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t flags,
@@ -135,12 +135,12 @@ void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_
     if (LIKELY(qt_word_block_id(p->block) == block && p->block)) {
         access_ask(vcpu, info, vaddr, (void *)(uintptr_t)qt_word_insn(position));
     } else {
-        qt_producer_access(p, position, ask_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block,
+        qt_producer_access(p, position, ask_flags(info) | QTRACE_ACCESS_FOREIGN, vaddr, block, 0,
                            NULL);
     }
 }
 
-/* ---- with values ---- */
+/* ---- with values, with physical addresses ---- */
 
 /* QEMU knows of 16 bytes at most, and aborts when it is asked for more. */
 static void ask_value(qemu_plugin_meminfo_t info, uint32_t flags, uint64_t *word)
@@ -170,55 +170,94 @@ static void ask_value(qemu_plugin_meminfo_t info, uint32_t flags, uint64_t *word
     }
 }
 
+/* In QEMUs before 8.2 an access whose TLB entry is gone is described as the vCPU's last store to a
+ * device, and if there was none by a null pointer, which these QEMUs would follow. */
+struct old_handle {
+    bool is_io, is_store;
+    void *section;
+};
+
+static bool has_null_section(const struct qemu_plugin_hwaddr *handle)
+{
+    const struct old_handle *old = (const void *)handle;
+    return qt_plugin.null_sections && old->is_io && !old->section;
+}
+
+/* A handle is good for nothing after the callback. Returns how many words there are. */
+static unsigned ask_phys(qemu_plugin_meminfo_t info, uint64_t vaddr, uint64_t *words)
+{
+    const struct qemu_plugin_hwaddr *handle = qemu_plugin_get_hwaddr(info, vaddr);
+    if (!handle || has_null_section(handle)) {
+        return qt_word_put_phys(words, 0, QTRACE_PHYS_NONE);
+    }
+    uint32_t kind = QTRACE_PHYS_RAM;
+    if (qemu_plugin_hwaddr_is_io(handle)) {
+        const char *name = qemu_plugin_hwaddr_device_name(handle);
+        kind = QTRACE_PHYS_IO + qt_recorder_device(qt_plugin.recorder, name);
+    }
+    return qt_word_put_phys(words, qemu_plugin_hwaddr_phys_addr(handle), kind);
+}
+
+static unsigned ask_more(qemu_plugin_meminfo_t info, uint32_t flags, uint64_t vaddr,
+                         uint64_t *words)
+{
+    unsigned n = 0;
+    if (qt_plugin.options.values) {
+        ask_value(info, flags, words);
+        n = qt_word_value_words(flags);
+    }
+    return n + (qt_plugin.options.phys ? ask_phys(info, vaddr, words + n) : 0);
+}
+
 /* insn and flags in their places of a word. */
-static inline void push_value(struct qt_producer *p, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                              uint64_t insn, uint64_t flags)
+static inline void push_more(struct qt_producer *p, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                             uint64_t insn, uint64_t flags)
 {
     const bool user = !qt_plugin.system;
-    uint64_t value[2];
-    ask_value(info, qt_word_access_flags(flags), value);
+    uint64_t more[QT_MORE_MAX];
+    unsigned n = ask_more(info, qt_word_access_flags(flags), vaddr, more);
     if (LIKELY(qt_address_fits(vaddr, user))) {
-        qt_push_value(p, qt_word_access(insn, flags, vaddr, user), value);
+        qt_push_more(p, qt_word_access(insn, flags, vaddr, user), n, more);
     } else {
-        qt_producer_access(p, qt_word_access_insn(insn), qt_word_access_flags(flags), vaddr, 0,
-                           value);
+        qt_producer_access(p, qt_word_access_insn(insn), qt_word_access_flags(flags), vaddr, 0, n,
+                           more);
     }
 }
 
-static void access_value(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                         void *userdata)
+static void access_more(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                        void *userdata)
 {
-    push_value(producer_of(vcpu), info, vaddr, (uintptr_t)userdata, bits_of(info));
+    push_more(producer_of(vcpu), info, vaddr, (uintptr_t)userdata, bits_of(info));
 }
 
-static void access_value_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                             void *userdata)
+static void access_more_ask(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                            void *userdata)
 {
-    push_value(producer_of(vcpu), info, vaddr, (uintptr_t)userdata,
-               qt_word_flags(ask_flags(info)));
+    push_more(producer_of(vcpu), info, vaddr, (uintptr_t)userdata,
+              qt_word_flags(ask_flags(info)));
 }
 
-void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                                void *userdata)
+void qt_on_access_more_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                               void *userdata)
 {
     struct qt_producer *p = producer_of(vcpu);
     uint32_t block = (uint64_t)(uintptr_t)userdata >> 16;
     uint32_t position = (uintptr_t)userdata & 0xffff;
     if (LIKELY(qt_word_block_id(p->block) == block && p->block)) {
-        push_value(p, info, vaddr, qt_word_insn(position), qt_word_flags(ask_flags(info)));
+        push_more(p, info, vaddr, qt_word_insn(position), qt_word_flags(ask_flags(info)));
         return;
     }
     uint32_t flags = ask_flags(info);
-    uint64_t value[2];
-    ask_value(info, flags, value);
-    qt_producer_access(p, position, flags | QTRACE_ACCESS_FOREIGN, vaddr, block, value);
+    uint64_t more[QT_MORE_MAX];
+    unsigned n = ask_more(info, flags, vaddr, more);
+    qt_producer_access(p, position, flags | QTRACE_ACCESS_FOREIGN, vaddr, block, n, more);
 }
 
-qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool values)
+qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool more)
 {
     bool known = bits_are_known();
-    if (values) {
-        return known ? access_value : access_value_ask;
+    if (more) {
+        return known ? access_more : access_more_ask;
     }
     return !known ? access_ask : qt_plugin.system ? access_system : access_user;
 }

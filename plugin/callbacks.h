@@ -29,15 +29,16 @@ void qt_on_block_counting(unsigned int vcpu, void *userdata);
 void qt_on_block_careful(unsigned int vcpu, void *userdata);
 void qt_on_block_careful_counting(unsigned int vcpu, void *userdata);
 
-/* The memory callback for this QEMU, with values or without; userdata: qt_word_insn() */
-qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool values);
+/* The memory callback for this QEMU; more: where values or physical addresses are recorded.
+ * userdata: qt_word_insn() */
+qemu_plugin_vcpu_mem_cb_t qt_choose_access(bool more);
 /* For blocks that may be executed without a block callback. userdata: qt_insn_name() */
 void qt_on_access_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
                           void *userdata);
 
-/* The same where values are recorded. */
-void qt_on_access_value_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
-                                void *userdata);
+/* The same where values or physical addresses are recorded. */
+void qt_on_access_more_careful(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+                               void *userdata);
 
 /* Where one host thread runs several vCPUs: as the careful ones, with or without values. */
 void qt_on_block_switching(unsigned int vcpu, void *userdata);

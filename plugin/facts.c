@@ -96,6 +96,7 @@ void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info)
     run->pid = getpid();
     run->mem = qt_plugin.options.mem;
     run->values = qt_plugin.options.values;
+    run->phys = qt_plugin.options.phys;
     run->disas = qt_plugin.options.disas;
 }
 

@@ -20,7 +20,7 @@ static bool start(const struct qt_options *options)
         .ring_bytes = options->ring,
         .rings_bytes = options->rings,
         .user = !qt_plugin.system,
-        .values = options->values,
+        .more = (options->values ? QT_MORE_VALUES : 0) | (options->phys ? QT_MORE_PHYS : 0),
         .drop = options->drop,
         .wait_ms = options->wait_ms,
         .flush_ms = options->flush_ms,
@@ -51,11 +51,35 @@ static bool values_are_possible(const struct qt_options *options)
     return true;
 }
 
+static bool settle_phys(struct qt_options *options)
+{
+    if (options->phys_auto) {
+        options->phys = qt_plugin.system && options->mem;
+    }
+    if (options->phys && !qt_plugin.system) {
+        fprintf(stderr, "qtrace: phys=on needs a whole machine (qemu-system-...): a program in user "
+                        "mode has no physical addresses\n");
+        return false;
+    }
+    if (options->phys && !options->mem) {
+        fprintf(stderr, "qtrace: phys=on needs mem=on\n");
+        return false;
+    }
+    return true;
+}
+
+static bool is_before_8_2(const char *version)
+{
+    int major, minor;
+    return version && sscanf(version, "%d.%d", &major, &minor) == 2 &&
+           (major < 8 || (major == 8 && minor < 2));
+}
+
 static void choose_callbacks(void)
 {
-    const bool values = qt_plugin.options.values;
-    qt_plugin.on_access = qt_choose_access(values);
-    qt_plugin.on_access_careful = values ? qt_on_access_value_careful : qt_on_access_careful;
+    const bool more = qt_plugin.options.values || qt_plugin.options.phys;
+    qt_plugin.on_access = qt_choose_access(more);
+    qt_plugin.on_access_careful = more ? qt_on_access_more_careful : qt_on_access_careful;
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
@@ -73,11 +97,12 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
     qt_plugin.careful = info->system_emulation;
     qt_plugin.callbacks_per_insn =
         qt_plugin.api < 2 && info->system_emulation && info->system.max_vcpus > 1;
-    if (!values_are_possible(&qt_plugin.options)) {
+    if (!values_are_possible(&qt_plugin.options) || !settle_phys(&qt_plugin.options)) {
         return 1;
     }
     choose_callbacks();
     qt_facts_install(&qt_plugin.run, info);
+    qt_plugin.null_sections = qt_plugin.options.phys && is_before_8_2(qt_plugin.run.qemu_version);
     qt_leave_init(info->target_name, qt_plugin.system);
     if (qt_plugin.options.disas) {
         qt_disas_init(info->target_name, qt_plugin.system);

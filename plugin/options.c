@@ -70,6 +70,12 @@ static bool parse_values(struct qt_options *o, const char *value)
     return parse_on_off(value, &o->values);
 }
 
+static bool parse_phys(struct qt_options *o, const char *value)
+{
+    o->phys_auto = strcmp(value, "auto") == 0;
+    return o->phys_auto || parse_on_off(value, &o->phys);
+}
+
 static bool parse_disas(struct qt_options *o, const char *value)
 {
     return parse_on_off(value, &o->disas);
@@ -121,6 +127,7 @@ static const struct option {
     {"overwrite", "on|off", "replace an existing file (off: refuse)", parse_overwrite},
     {"mem", "on|off", "record memory accesses (on)", parse_mem},
     {"values", "on|off", "record what is loaded and stored (off)", parse_values},
+    {"phys", "auto|on|off", "record physical addresses (auto: in system mode)", parse_phys},
     {"disas", "on|off", "record disassembly (on)", parse_disas},
     {"ring", "SIZE", "memory between a vCPU and the encoder (8M)", parse_ring},
     {"rings", "SIZE", "the same for all vCPUs together (256M)", parse_rings},
@@ -156,8 +163,8 @@ static const struct option *find_option(const char *argument, const char **value
 bool qt_options_parse(struct qt_options *options, int argc, char **argv)
 {
     *options = (struct qt_options){
-        .mem = true, .disas = true, .level = 1, .ring = 8 << 20, .rings = 256 << 20,
-        .wait_ms = 5000, .flush_ms = 1000};
+        .mem = true, .phys_auto = true, .disas = true, .level = 1, .ring = 8 << 20,
+        .rings = 256 << 20, .wait_ms = 5000, .flush_ms = 1000};
     for (int i = 0; i < argc; i++) {
         const char *argument = g_str_has_prefix(argv[i], "arg=") ? argv[i] + 4 : argv[i];
         const char *value;
@@ -187,6 +194,7 @@ const char *const *qt_options_text(const struct qt_options *o, size_t *n)
     text[i++] = o->overwrite ? "overwrite=on" : "overwrite=off";
     text[i++] = o->mem ? "mem=on" : "mem=off";
     text[i++] = o->values ? "values=on" : "values=off";
+    text[i++] = o->phys ? "phys=on" : "phys=off";
     text[i++] = o->disas ? "disas=on" : "disas=off";
     text[i++] = g_strdup_printf("ring=%zu", o->ring);
     text[i++] = g_strdup_printf("rings=%zu", o->rings);

@@ -21,7 +21,8 @@
 
 struct qt_options {
     char *out; /* absolute, %p replaced */
-    bool overwrite, mem, values, disas, drop, verbose;
+    bool overwrite, mem, values, phys, disas, drop, verbose;
+    bool phys_auto; /* phys is to be what is possible */
     unsigned level, wait_ms, flush_ms;
     size_t ring, rings;
 };
@@ -30,6 +31,7 @@ struct qt_options {
 struct qt_plugin {
     int api; /* what this QEMU speaks: the highest version that it accepts */
     bool system;
+    bool null_sections; /* see callbacks.c */
     bool careful; /* blocks can be executed for their memory callbacks alone */
     struct qt_options options;
     struct qt_recorder *recorder;

@@ -39,7 +39,7 @@ boot() {
     mkfifo "$tmp/input"
     (cd "$tmp" && exec timeout -s KILL 120 "$qemu" -M virt -m 256 -display none -monitor none \
         -serial stdio -bios default -kernel "$kernel" -nic none "$@" \
-        -plugin "$PROBE72,out=$tmp/witness" -plugin "$qtrace_plugin,out=$tmp/run.qtr" \
+        -plugin "$PROBE72,phys=on,out=$tmp/witness" -plugin "$qtrace_plugin,out=$tmp/run.qtr" \
         <"$tmp/input" >"$tmp/console" 2>"$tmp/err") &
     pid=$!
     exec 3>"$tmp/input"
@@ -94,7 +94,7 @@ compare() {
         not_ok "$name" "exit status $status: $(head -c 200 "$tmp/err")"
     elif [[ ! -s $tmp/witness ]]; then
         not_ok "$name" "the witness wrote nothing"
-    elif ! "$sums" "$tmp/run.qtr" >"$tmp/sums" 2>"$tmp/err"; then
+    elif ! "$sums" --phys "$tmp/run.qtr" >"$tmp/sums" 2>"$tmp/err"; then
         not_ok "$name" "trace-sums: status $? $(head -c 200 "$tmp/err")"
     elif ! cmp -s "$tmp/witness" "$tmp/sums" && ! { [[ $equality == only_last ]] && only_last; }; then
         not_ok "$name" "live and recorded differ"
@@ -104,7 +104,7 @@ compare() {
         foreign=$("$sums" --foreign "$tmp/run.qtr")
         if ((seen == vcpus)); then
             ok "$name: $(awk '/^vcpu/ { split($5, b, "="); n += b[2] } END { print n }' \
-                "$tmp/sums") blocks, $foreign foreign accesses"
+                "$tmp/sums") blocks, $foreign foreign accesses, $("$sums" --reached "$tmp/run.qtr")"
         else
             not_ok "$name" "$seen vCPUs instead of $vcpus"
         fi

@@ -23,7 +23,8 @@
 
 struct sums {
     uint64_t last_block, last_access; /* what they have added to their sums */
-    uint64_t init, exit, blocks, insns, loads, stores, bytes, bsum, isum, asum, syscalls, rets;
+    uint64_t init, exit, blocks, insns, loads, stores, bytes, bsum, isum, asum, psum;
+    uint64_t syscalls, rets;
     uint64_t events;
 };
 
@@ -59,6 +60,24 @@ static void add_access(struct sums *s, uint64_t vaddr, unsigned flags)
     s->asum += s->last_access;
 }
 
+static uint64_t name_hash(const char *name)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (; *name; name++) {
+        sum = (sum ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+    }
+    return sum;
+}
+
+static uint64_t phys_hash(const struct qtrace_batch *b, uint32_t row)
+{
+    uint64_t what = b->phys_kind[row];
+    if (what >= QTRACE_PHYS_IO) {
+        what = name_hash(b->device[what - QTRACE_PHYS_IO].name);
+    }
+    return hash(hash(b->vaddr[row]) + hash(b->phys[row]) + what);
+}
+
 static void add_event(struct sums *s, enum qtrace_event_kind kind)
 {
     s->init += kind == QTRACE_EVENT_VCPU_INIT;
@@ -68,8 +87,8 @@ static void add_event(struct sums *s, enum qtrace_event_kind kind)
     s->events += kind != QTRACE_EVENT_SYNC && kind != QTRACE_EVENT_LOST;
 }
 
-/* Accesses of blocks that QEMU ran for them alone. */
-static uint64_t foreign;
+/* Accesses of blocks that QEMU ran for them alone, to devices, and to nobody knows what. */
+static uint64_t foreign, io, unknown;
 
 static uint64_t add_item(struct qtrace_reader *reader, const struct qtrace_item *item)
 {
@@ -86,12 +105,17 @@ static uint64_t add_item(struct qtrace_reader *reader, const struct qtrace_item 
         for (uint32_t i = item->access_begin; i < item->access_end; i++) {
             add_access(s, batch->vaddr[i], batch->flags[i]);
             foreign += (batch->flags[i] & QTRACE_ACCESS_FOREIGN) != 0;
+            if (batch->phys) {
+                s->psum += phys_hash(batch, i);
+                io += batch->phys_kind[i] >= QTRACE_PHYS_IO;
+                unknown += batch->phys_kind[i] == QTRACE_PHYS_NONE;
+            }
         }
     }
     return 0;
 }
 
-static void print_sums(void)
+static void print_sums(bool phys)
 {
     for (unsigned i = 0; i < N_VCPUS; i++) {
         const struct sums *s = &sums[i];
@@ -99,9 +123,13 @@ static void print_sums(void)
             printf("vcpu %u init=%" PRIu64 " exit=%" PRIu64 " blocks=%" PRIu64 " insns=%" PRIu64
                    " loads=%" PRIu64 " stores=%" PRIu64 " bytes=%" PRIu64 " bsum=%016" PRIx64
                    " isum=%016" PRIx64 " asum=%016" PRIx64 " syscalls=%" PRIu64
-                   " rets=%" PRIu64 "\n",
+                   " rets=%" PRIu64,
                    i, s->init, s->exit, s->blocks, s->insns, s->loads, s->stores, s->bytes,
                    s->bsum, s->isum, s->asum, s->syscalls, s->rets);
+            if (phys && s->psum) {
+                printf(" psum=%016" PRIx64, s->psum);
+            }
+            putchar('\n');
         }
     }
 }
@@ -150,8 +178,11 @@ int main(int argc, char **argv)
     bool only_foreign = argc == 3 && strcmp(argv[1], "--foreign") == 0;
     bool with_lost = argc == 3 && strcmp(argv[1], "--with-lost") == 0;
     bool last = argc == 3 && strcmp(argv[1], "--last") == 0;
-    if (argc != 2 && !only_foreign && !with_lost && !last) {
-        fprintf(stderr, "usage: trace-sums [--foreign | --with-lost | --last] TRACE\n");
+    bool phys = argc == 3 && strcmp(argv[1], "--phys") == 0;
+    bool reached = argc == 3 && strcmp(argv[1], "--reached") == 0;
+    if (argc != 2 && !only_foreign && !with_lost && !last && !phys && !reached) {
+        fprintf(stderr, "usage: trace-sums [--foreign | --with-lost | --last | --phys | --reached] "
+                        "TRACE\n");
         return 2;
     }
     int result = qtrace_reader_open(&reader, argv[argc - 1], &err);
@@ -166,8 +197,10 @@ int main(int argc, char **argv)
         printf("%" PRIu64 "\n", foreign);
     } else if (with_lost) {
         print_with_lost(reader);
+    } else if (reached) {
+        printf("%" PRIu64 " to devices, %" PRIu64 " to nobody knows what\n", io, unknown);
     } else {
-        print_sums();
+        print_sums(phys);
         printf("translations=%" PRIu64 "\n", translations);
     }
     if (last) {

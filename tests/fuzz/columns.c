@@ -29,7 +29,7 @@ static uint32_t take16(struct qt_cursor *c)
 static struct qt_batch *new_batch(struct qt_cursor *c)
 {
     struct qt_batch_size size = {take16(c) % 5000, take16(c) % 5000, take16(c) % 100,
-                                 take16(c) % 2};
+                                 take16(c) % 2, take16(c) % 2};
     struct qt_batch *b = qt_batch_new(&size);
 
     MUST(b != NULL);
@@ -49,6 +49,7 @@ static void take_columns(struct qt_cursor *c, struct qt_column_bytes *bytes)
     }
     /* each entry has two bytes at least: that is what the frame's message is checked for */
     bytes->rows[QTRACE_COLUMN_STARTED] = bytes->size[QTRACE_COLUMN_STARTED] / 2;
+    bytes->rows[QTRACE_COLUMN_DEVICE] = bytes->size[QTRACE_COLUMN_DEVICE] / 4;
 }
 
 static struct qt_lengths some_lengths(void)
@@ -80,6 +81,13 @@ static void compare(const struct qtrace_batch *a, const struct qtrace_batch *b)
         MUST(memcmp(a->value, b->value, accesses * 8) == 0);
         MUST(a->n_wide == 0 || memcmp(a->wide, b->wide, a->n_wide * sizeof(*a->wide)) == 0);
     }
+    if (accesses > 0 && a->phys != NULL) {
+        MUST(memcmp(a->phys, b->phys, accesses * 8) == 0 && a->n_devices == b->n_devices);
+        MUST(memcmp(a->phys_kind, b->phys_kind, accesses * 2) == 0);
+        for (uint32_t i = 0; i < a->n_devices; i++) {
+            MUST(strcmp(a->device[i].name, b->device[i].name) == 0);
+        }
+    }
 }
 
 /* An event says more than its arguments; a batch from a decoder is all that is compared. */
@@ -88,8 +96,9 @@ static void round_trip(const struct qtrace_batch *batch, const struct qt_lengths
     struct qt_encoder e = {0};
     struct qt_predictor p = {0};
     struct qt_values values = {0};
+    struct qt_phys phys = {0};
     struct qt_batch_size size = {batch->n_blocks, batch->n_accesses, batch->n_events,
-                                 batch->value != NULL};
+                                 batch->value != NULL, batch->phys != NULL};
     struct qt_batch *again = qt_batch_new(&size);
     struct qtrace_batch *released;
     struct qt_column_bytes bytes = {0};
@@ -105,12 +114,13 @@ static void round_trip(const struct qtrace_batch *batch, const struct qt_lengths
     }
     bytes.bits = e.predictor.bits;
     bytes.select = QTRACE_SELECT_ALL;
-    MUST(qt_columns_decode(&p, &values, again, &bytes, lengths, &why) == 0);
+    MUST(qt_columns_decode(&p, &values, &phys, again, &bytes, lengths, &why) == 0);
     compare(batch, &again->batch);
     released = &again->batch;
     qtrace_batch_free(&released);
     qt_predictor_finish(&p);
     qt_values_finish(&values);
+    qt_phys_finish(&phys);
     qt_encoder_finish(&e);
 }
 
@@ -118,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct qt_predictor p;
     static struct qt_values values;
+    static struct qt_phys phys;
     struct qt_cursor c = qt_cursor(data, size);
     struct qt_lengths lengths = some_lengths();
     static const unsigned selections[] = {QTRACE_SELECT_ALL, QTRACE_SELECT_ADDRESSES,
@@ -130,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *why;
 
     take_columns(&c, &bytes);
-    if (qt_columns_decode(&p, &values, b, &bytes, &lengths, &why) == 0 &&
+    if (qt_columns_decode(&p, &values, &phys, b, &bytes, &lengths, &why) == 0 &&
         bytes.select == QTRACE_SELECT_ALL) {
         round_trip(batch, &lengths);
     }

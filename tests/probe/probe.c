@@ -14,6 +14,7 @@
  *   shm=FILE   keep the counters in FILE, mapped shared: they survive any way of dying
  *   insn=off   no instruction callbacks (insns and isum stay 0)
  *   mem=off    no memory callbacks
+ *   phys=on    ask what memory each access has reached: psum is added to the lines
  *   fork=keep  a forked child counts on into a copy of its parent's counters; default: from zero
  *
  * A forked child never touches its parent's shm= file; at its exit it writes out= with ".PID"
@@ -28,6 +29,8 @@
  *   bsum   sum over executed blocks of h(vaddr * 1024 + number of instructions)
  *   isum   sum over executed instructions of h(vaddr)
  *   asum   sum over accesses of h(vaddr * 8 + size shift * 2 + (1 if store))
+ *   psum   sum over accesses of h(h(vaddr) + h(physical address) + WHAT); both 0 if QEMU has no
+ *          handle, else WHAT is 1 for RAM, and the FNV-1a hash of the device's name for a device
  *
  * The shm= file, in host byte order: struct header, then N_VCPUS times struct counters. Compiled
  * with -DPROBE_DUMP this file is a program that prints such a file as the text above.
@@ -63,6 +66,7 @@ enum counter {
     ACCESS_SUM,
     SYSCALLS,
     RETURNS,
+    PHYS_SUM,
     N_COUNTERS = 16, /* two cache lines, so that neighbours do not disturb each other */
 };
 
@@ -120,9 +124,13 @@ static bool print_witness(int fd, struct witness *w)
                      "vcpu %u init=%" PRIu64 " exit=%" PRIu64 " blocks=%" PRIu64 " insns=%" PRIu64
                      " loads=%" PRIu64 " stores=%" PRIu64 " bytes=%" PRIu64 " bsum=%016" PRIx64
                      " isum=%016" PRIx64 " asum=%016" PRIx64 " syscalls=%" PRIu64
-                     " rets=%" PRIu64 "\n",
+                     " rets=%" PRIu64,
                      i, c[INIT], c[EXIT], c[BLOCKS], c[INSNS], c[LOADS], c[STORES], c[BYTES],
                      c[BLOCK_SUM], c[INSN_SUM], c[ACCESS_SUM], c[SYSCALLS], c[RETURNS]);
+        if (c[PHYS_SUM] != 0) {
+            n += snprintf(line + n, sizeof(line) - n, " psum=%016" PRIx64, c[PHYS_SUM]);
+        }
+        line[n++] = '\n';
         if (!write_all(fd, line, (size_t)n)) {
             return false;
         }
@@ -176,6 +184,7 @@ static struct witness *witness;
 static char out_path[PATH_MAX];
 static bool with_insns = true;
 static bool with_mem = true;
+static bool with_phys;
 static bool keep_at_fork;
 
 static uint64_t mix(uint64_t x)
@@ -220,6 +229,30 @@ static void on_insn(unsigned int index, void *userdata)
     add(index, INSN_SUM, (uint64_t)(uintptr_t)userdata);
 }
 
+static uint64_t name_hash(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325ull;
+
+    for (; *name != '\0'; name++) {
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
+    }
+    return hash;
+}
+
+static uint64_t phys_hash(qemu_plugin_meminfo_t info, uint64_t vaddr)
+{
+    const struct qemu_plugin_hwaddr *handle = qemu_plugin_get_hwaddr(info, vaddr);
+    uint64_t what = 1;
+
+    if (handle == NULL) {
+        return mix(mix(vaddr) + mix(0));
+    }
+    if (qemu_plugin_hwaddr_is_io(handle)) {
+        what = name_hash(qemu_plugin_hwaddr_device_name(handle));
+    }
+    return mix(mix(vaddr) + mix(qemu_plugin_hwaddr_phys_addr(handle)) + what);
+}
+
 static void on_access(unsigned int index, qemu_plugin_meminfo_t info, uint64_t vaddr,
                       void *userdata)
 {
@@ -230,6 +263,9 @@ static void on_access(unsigned int index, qemu_plugin_meminfo_t info, uint64_t v
     add(index, store ? STORES : LOADS, 1);
     add(index, BYTES, (uint64_t)1 << shift);
     add(index, ACCESS_SUM, mix(vaddr * 8 + shift * 2 + store));
+    if (with_phys) {
+        add(index, PHYS_SUM, phys_hash(info, vaddr));
+    }
 }
 
 static void on_syscall(qemu_plugin_id_t id, unsigned int index, int64_t num, uint64_t a1,
@@ -381,6 +417,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
             with_insns = false;
         } else if (strcmp(argv[i], "mem=off") == 0) {
             with_mem = false;
+        } else if (strcmp(argv[i], "phys=on") == 0) {
+            with_phys = true;
         } else if (strcmp(argv[i], "fork=keep") == 0) {
             keep_at_fork = true;
         } else {

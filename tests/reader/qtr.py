@@ -722,6 +722,66 @@ class Memory:
             self.cells[slot][1][place] = byte
 
 
+RAM = -1
+
+
+def decode_devices(cursor, count):
+    """Number, address and name of each."""
+    need(count <= 1024, "too many devices")
+    devices = []
+    for _ in range(count):
+        number, address, size = cursor.varint(), cursor.varint(), cursor.varint()
+        need(number < 1024 and size <= 247, "impossible device")
+        name = bytes(cursor.bytes(size))
+        need(0 not in name, "zero in the name of a device")
+        devices.append((number, address, name))
+    need(len({number for number, _, _ in devices}) == count, "device listed twice")
+    cursor.finish()
+    return devices
+
+
+def decode_phys(cursor, addresses, n_devices, bits):
+    """What each access reached (RAM, index of a device, None) and its physical address."""
+    places = {}
+    recent = None
+    q = seen = 0
+    reached = []
+    run, kind = cursor.token(4)
+    for v in addresses:
+        page, offset = divmod(v, 4096)
+        pages = places.setdefault((page * 0x9e3779b97f4a7c15 & M64) >> 66 - bits, [])
+        known = [mapping for number, mapping in pages if number == page]
+        if run:
+            run -= 1
+            mapping = known[0] if known else recent
+            need(mapping is not None, "nothing is known of a page")
+            if not known:
+                pages[:] = [(page, mapping), *pages[:1]]
+        elif kind == 0:
+            need(len(known) == 2, "page without a second mapping")
+            mapping = known[1]
+            pages.reverse()
+            run, kind = cursor.token(4)
+        else:
+            what, difference = None, 0
+            if kind == 2:
+                what = cursor.varint()
+                need(what <= seen and what < n_devices, "device not listed")
+                seen = max(seen, what + 1)
+            if kind < 3:
+                what = RAM if kind == 1 else what
+                q = q + unzigzag(cursor.varint()) & M64
+                difference = (q << 12 & M64 | q >> 52) + offset - v & M64
+            mapping = what, difference
+            pages[:] = [(page, mapping), *pages[:1]]
+            run, kind = cursor.token(4)
+        recent = mapping
+        reached.append((mapping[0], 0 if mapping[0] is None else v + mapping[1] & M64))
+    need(seen == n_devices, "device that nobody accessed")
+    cursor.finish(tokens=True)
+    return reached
+
+
 def decode_values(cursor, literals, accesses, bits):
     """Values and number of literals; accesses are triples of node number, flags and address."""
     def predict(p):
@@ -883,10 +943,11 @@ def _summary_accesses(cursor, counts, ident, rows):
 
 # Frames
 
-ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 7: 5, 8: 2, 9: 2, 16: 4, 17: 6}
+ROW_KIND = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 7: 5, 8: 2, 9: 2, 10: 2, 11: 7, 16: 4, 17: 6}
 SUMMARY_COLUMN, DEFINITIONS_COLUMN, INDEX_COLUMN = 7, 16, 17
-VALUE_COLUMN, VALUE_LITERAL_COLUMN = 8, 9
-OPTIONAL = {SUMMARY_COLUMN, VALUE_COLUMN, VALUE_LITERAL_COLUMN, INDEX_COLUMN}
+VALUE_COLUMN, VALUE_LITERAL_COLUMN, PHYS_COLUMN, DEVICE_COLUMN = 8, 9, 10, 11
+OPTIONAL = {SUMMARY_COLUMN, VALUE_COLUMN, VALUE_LITERAL_COLUMN, PHYS_COLUMN, DEVICE_COLUMN,
+            INDEX_COLUMN}
 LARGEST = {DEFINITIONS_COLUMN: 16 * MIB, INDEX_COLUMN: 4 * MIB}
 ORDINALS = (("first_block", "blocks"), ("first_insn", "insns"), ("first_access", "accesses"),
             ("first_event", "events"))
@@ -1022,6 +1083,7 @@ def decode_frame(frame, columns, definitions):
     need(columns.get(5, (0, b""))[0] == literals, "wrong number of literals")
     rows.values = _frame_values(frame, columns, column, zip(
         nodes, [flags for _, _, flags in rows.accesses], rows.addresses))
+    rows.phys = _frame_phys(frame, columns, column, rows.addresses)
     rows.events = decode_events(column(6, frame.events), frame, rows.ends)
     return rows
 
@@ -1036,6 +1098,27 @@ def _frame_values(frame, columns, column, accesses):
     need(columns.get(VALUE_LITERAL_COLUMN, (0, b""))[0] == literals,
          "wrong number of literals of values")
     return values
+
+
+def _frame_phys(frame, columns, column, addresses):
+    """What stands in the log, by access."""
+    unknown = {c.id for c in frame.columns} - columns.keys()
+    if PHYS_COLUMN not in columns or DEVICE_COLUMN in unknown:
+        return [""] * frame.accesses
+    devices = decode_devices(column(DEVICE_COLUMN), columns.get(DEVICE_COLUMN, (0, b""))[0])
+    reached = decode_phys(column(PHYS_COLUMN, frame.accesses), addresses, len(devices),
+                          frame.table_bits)
+    return [phys_text(what, address, devices) for what, address in reached]
+
+
+def phys_text(what, address, devices):
+    if what is None:
+        return " phys=?"
+    if what == RAM:
+        return " phys=0x%x" % address
+    number, _, name = devices[what]
+    name = "".join(chr(c) if 0x20 < c < 0x7f and c != 0x25 else "%%%02x" % c for c in name)
+    return " io=0x%x device=%d:%s" % (address, number, name)
 
 
 def check_rows(frame, columns, rows):
@@ -1111,8 +1194,9 @@ class Log:
                 self.access_texts[key] = self._access_text(*key)
             before, behind = self.access_texts[key]
             value = "" if rows.values[i] is None else "=0x%x" % rows.values[i]
-            lines.append("s%d a%d %s %s0x%x%s%s" % (frame.stream, frame.first_access + i, under,
-                                                    before, rows.addresses[i], value, behind))
+            lines.append("s%d a%d %s %s0x%x%s%s%s" % (
+                frame.stream, frame.first_access + i, under, before, rows.addresses[i], value,
+                rows.phys[i], behind))
 
     def _access_text(self, block, insn, flags):
         """What stands before and behind the address."""
@@ -1629,6 +1713,7 @@ def self_test():
     need(decode_summary(Cursor(summary), 3, 3) == count_rows(rows), "summary of foreign accesses")
     test_repeats()
     test_values()
+    test_phys()
 
 
 def test_repeats():
@@ -1659,6 +1744,21 @@ def test_values():
     column = bytes.fromhex("04 00 80 21 20 20 22 61 62")
     literal = bytes.fromhex("88 77 66 55 44 33 22 11 20 01 06 02")
     need(decode_values(Cursor(column), Cursor(literal), accesses, 8) == (values, 5), "values")
+
+
+def test_phys():
+    column = bytes.fromhex("40 8a 80 40 82 00 89 80 38 40 92 80 38 01 c0 81 01 f6 ff c0 ff ff ff "
+                           "ff 3f")
+    devices = bytes.fromhex("00 b4 24 06 73 65 72 69 61 6c 05 f8 ac 01 06 6d 74 69 6d 65 72")
+    virtual = ("40001000 40001008 40002000 10000005 40001010 10000000 40001018 40002008 40001020 "
+               "2004000")
+    reached = [(RAM, 0x80005000), (RAM, 0x80005008), (RAM, 0x80006000), (0, 0x10000005),
+               (RAM, 0x80009010), (0, 0x10000000), (RAM, 0x80005018), (None, 0), (RAM, 0x80005020),
+               (1, 0x02004004)]
+    addresses = [int(text, 16) for text in virtual.split()]
+    need(decode_phys(Cursor(column), addresses, 2, 8) == reached, "physical addresses")
+    need(decode_devices(Cursor(devices), 2) == [(0, 0x1234, b"serial"), (5, 0x5678, b"mtimer")],
+         "devices")
 
 
 def main(arguments):

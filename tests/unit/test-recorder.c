@@ -31,7 +31,8 @@ struct block {
 };
 
 struct access {
-    uint64_t vaddr, value[2];
+    uint64_t vaddr, value[2], phys;
+    uint32_t phys_kind; /* with the number of the device */
     uint32_t foreign; /* translation id, if flags say so */
     uint16_t insn;
     uint8_t flags;
@@ -89,7 +90,8 @@ struct worker {
     pthread_t thread;
     uint64_t state;
     unsigned lives, blocks; /* how many streams, of how many blocks */
-    bool user, values, foreign, stay; /* stay: push until stopped, leave the stream open */
+    unsigned more; /* QT_MORE_* */
+    bool user, foreign, stay; /* stay: push until stopped, leave the stream open */
     struct qt_producer *producer;
     struct model *model;
 };
@@ -186,13 +188,44 @@ static void choose_value(struct worker *w, struct access *a)
     }
 }
 
+/* Where devices have their names. */
+static const char device_name[4][2] = {"a", "b", "c", "d"};
+
+static void choose_phys(struct worker *w, struct access *a)
+{
+    a->phys = below(w, 10) ? (a->vaddr & 0xfff) + 0x1000 * below(w, 100) : any(w);
+    a->phys_kind = QTRACE_PHYS_RAM;
+    if (below(w, 10) == 0) {
+        a->phys_kind = QTRACE_PHYS_IO + qt_recorder_device(recorder, device_name[below(w, 4)]);
+    } else if (below(w, 10) == 0) {
+        a->phys_kind = QTRACE_PHYS_NONE;
+        a->phys = 0;
+    }
+}
+
+/* The words that follow an access. */
+static unsigned put_more(const struct worker *w, const struct access *a, uint64_t *words)
+{
+    unsigned n = 0;
+
+    if (w->more & QT_MORE_VALUES) {
+        n = qt_word_value_words(a->flags);
+        memcpy(words, a->value, n * sizeof(*words));
+    }
+    if (w->more & QT_MORE_PHYS) {
+        n += qt_word_put_phys(words + n, a->phys, a->phys_kind);
+    }
+    return n;
+}
+
 static void push_word(struct worker *w, const struct access *a)
 {
+    uint64_t more[QT_MORE_MAX];
     uint64_t word = qt_word_access(qt_word_insn(a->insn), qt_word_flags(a->flags), a->vaddr,
                                    w->user);
 
-    if (w->values) {
-        qt_push_value(w->producer, word, a->value);
+    if (w->more) {
+        qt_push_more(w->producer, word, put_more(w, a, more), more);
     } else {
         qt_push(w->producer, word);
     }
@@ -203,11 +236,15 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
     static const uint64_t extreme[] = {0, UINT64_MAX, 1ull << 47, (1ull << 47) - 1,
                                        ~0ull << 47, (~0ull << 47) - 1, 1ull << 63};
     struct access *a = ADD(w->model, access);
+    uint64_t more[QT_MORE_MAX];
 
     *a = (struct access){.vaddr = below(w, 4) ? any(w) >> 20 : extreme[below(w, 7)],
                          .flags = below(w, 0x40)};
-    if (w->values) {
+    if (w->more & QT_MORE_VALUES) {
         choose_value(w, a);
+    }
+    if (w->more & QT_MORE_PHYS) {
+        choose_phys(w, a);
     }
     if (foreign) {
         n = pick(w, &id);
@@ -218,7 +255,8 @@ static void push_access(struct worker *w, uint32_t id, uint32_t n, bool foreign)
     if (!foreign && qt_address_fits(a->vaddr, w->user) && below(w, 30)) {
         push_word(w, a);
     } else {
-        qt_producer_access(w->producer, a->insn, a->flags, a->vaddr, id, a->value);
+        qt_producer_access(w->producer, a->insn, a->flags, a->vaddr, id, put_more(w, a, more),
+                           more);
     }
 }
 
@@ -306,7 +344,8 @@ static void *work(void *data)
 struct plan {
     unsigned threads, lives, blocks, wait_ms;
     size_t ring_bytes;
-    bool user, values, drop, foreign, stay, interrupt;
+    unsigned more;
+    bool user, drop, foreign, stay, interrupt;
     bool live, killed; /* with the file beside the trace; which alone is left at the end */
 };
 
@@ -348,7 +387,7 @@ static struct qt_summary run(const struct plan *plan)
         .ring_bytes = plan->ring_bytes,
         .rings_bytes = plan->ring_bytes * 64,
         .user = plan->user,
-        .values = plan->values,
+        .more = plan->more,
         .drop = plan->drop,
         .wait_ms = plan->wait_ms,
         .slots = plan->live ? slots : NULL,
@@ -363,8 +402,9 @@ static struct qt_summary run(const struct plan *plan)
     cr_assert_eq(qt_recorder_start(&recorder, &options, &err), 0, "%s", err.message);
     qt_recorder_run(recorder, &facts);
     for (i = 0; i < plan->threads; i++) {
-        workers[i] = (struct worker){.state = i, .producer = &slots[i].producer, .lives = plan->lives, .blocks = plan->blocks,
-                                     .user = plan->user, .values = plan->values,
+        workers[i] = (struct worker){.state = i, .producer = &slots[i].producer,
+                                     .lives = plan->lives, .blocks = plan->blocks,
+                                     .user = plan->user, .more = plan->more,
                                      .foreign = plan->foreign, .stay = plan->stay};
         cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
@@ -432,6 +472,18 @@ static bool same_value(const struct qtrace_batch *b, uint32_t row, const struct 
     return word[0] == want->value[0] && word[1] == want->value[1];
 }
 
+static bool same_phys(const struct qtrace_batch *b, uint32_t row, const struct access *want)
+{
+    const uint32_t kind = b->phys_kind[row];
+    const struct qtrace_device *device = b->device + kind - QTRACE_PHYS_IO;
+
+    if (b->phys[row] != want->phys || kind < QTRACE_PHYS_IO) {
+        return b->phys[row] == want->phys && kind == want->phys_kind;
+    }
+    return device->number == want->phys_kind - QTRACE_PHYS_IO &&
+           strcmp(device->name, (const char *)(uintptr_t)device->address) == 0;
+}
+
 static void check_accesses(const struct model *m, const struct qtrace_batch *b,
                            const struct plan *plan)
 {
@@ -444,8 +496,10 @@ static void check_accesses(const struct model *m, const struct qtrace_batch *b,
         cr_assert(b->vaddr[i] == want->vaddr && b->insn[i] == want->insn &&
                   b->flags[i] == want->flags, "stream %u, access %zu", b->stream,
                   (size_t)(b->first_access + i));
-        cr_assert(plan->values ? same_value(b, i, want) : b->value == NULL,
+        cr_assert(plan->more & QT_MORE_VALUES ? same_value(b, i, want) : b->value == NULL,
                   "stream %u, access %zu: value", b->stream, (size_t)(b->first_access + i));
+        cr_assert(plan->more & QT_MORE_PHYS ? same_phys(b, i, want) : b->phys == NULL,
+                  "stream %u, access %zu: phys", b->stream, (size_t)(b->first_access + i));
         if (want->flags & QTRACE_ACCESS_FOREIGN) {
             cr_assert_lt(foreign, b->n_foreign);
             cr_assert_eq(b->foreign[foreign].access_row, i);
@@ -679,7 +733,7 @@ Test(recorder, killed_with_words_and_open_frames)
 Test(recorder, killed_with_values)
 {
     try(&(struct plan){.threads = 3, .lives = 2, .blocks = 10000, .wait_ms = 600000, .user = true,
-                       .values = true, .ring_bytes = 8 * QT_CHUNK_BYTES, .stay = true,
+                       .more = QT_MORE_VALUES, .ring_bytes = 8 * QT_CHUNK_BYTES, .stay = true,
                        .live = true, .killed = true});
 }
 
@@ -699,19 +753,41 @@ Test(recorder, large_rings)
 Test(recorder, values)
 {
     try(&(struct plan){.threads = 4, .lives = 3, .blocks = 20000, .wait_ms = 600000,
-                       .ring_bytes = TINY, .values = true, .foreign = true});
+                       .ring_bytes = TINY, .more = QT_MORE_VALUES, .foreign = true});
+}
+
+Test(recorder, phys)
+{
+    try(&(struct plan){.threads = 4, .lives = 3, .blocks = 20000, .wait_ms = 600000,
+                       .ring_bytes = TINY, .more = QT_MORE_PHYS, .foreign = true});
+}
+
+Test(recorder, phys_and_values)
+{
+    try(&(struct plan){.threads = 4, .lives = 3, .blocks = 20000, .wait_ms = 600000,
+                       .ring_bytes = TINY, .more = QT_MORE_PHYS | QT_MORE_VALUES,
+                       .foreign = true});
+}
+
+Test(recorder, phys_that_is_dropped)
+{
+    struct qt_summary s = try(&(struct plan){.threads = 4, .lives = 2, .blocks = 50000,
+                                             .ring_bytes = TINY, .more = QT_MORE_PHYS,
+                                             .drop = true});
+
+    cr_assert_gt(total_lost(&s), 0, "nothing was lost: the test has not tested anything");
 }
 
 Test(recorder, values_in_user_mode)
 {
     try(&(struct plan){.threads = 3, .lives = 1, .blocks = 20000, .wait_ms = 600000,
-                       .ring_bytes = 1 << 22, .user = true, .values = true});
+                       .ring_bytes = 1 << 22, .user = true, .more = QT_MORE_VALUES});
 }
 
 Test(recorder, values_that_are_dropped)
 {
     struct qt_summary s = try(&(struct plan){.threads = 4, .lives = 2, .blocks = 50000,
-                                             .ring_bytes = TINY, .values = true, .drop = true});
+                                             .ring_bytes = TINY, .more = QT_MORE_VALUES, .drop = true});
 
     cr_assert_gt(total_lost(&s), 0, "nothing was lost: the test has not tested anything");
 }

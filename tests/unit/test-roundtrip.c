@@ -54,6 +54,7 @@ struct shape {
     bool losses;
     bool tidy; /* every access has its block row */
     uint32_t value_max; /* bytes of the largest accesses that have a value; 0 = none have */
+    bool phys;
 };
 
 #define MAX_TRANSLATIONS 4096
@@ -329,6 +330,52 @@ static void fill_values(struct qt_batch *b, uint32_t max)
     }
 }
 
+/* The index of a device in the batch, which has it from now on. */
+static uint32_t some_device(struct qt_batch *b)
+{
+    static const char *const name[] = {"serial", "riscv.aclint.mtimer", "", "serial", "gpex"};
+    const uint32_t number = below(5);
+    uint32_t i = 0;
+
+    while (i < b->batch.n_devices && b->device[i].number != 200 * number) {
+        i++;
+    }
+    if (i == b->batch.n_devices) {
+        b->device[b->batch.n_devices++] = (struct qtrace_device){
+            200 * number, 0x7f0000001000 + 99 * number, name[number]};
+    }
+    return i;
+}
+
+/* Pages in a few address spaces, between which the system switches; some of them are devices. */
+static void fill_phys(struct qt_batch *b)
+{
+    uint64_t space = 0, page;
+    uint32_t row;
+
+    b->batch.device = b->device = calloc(5, sizeof(*b->device));
+    CHECK(b->device != NULL);
+    for (row = 0; row < b->batch.n_accesses; row++) {
+        space = below(20) == 0 ? below(3) : space;
+        page = b->vaddr[row] >> 12;
+        b->phys[row] = (page * (space + 1) * 7 & 0xfffff) << 12 | (b->vaddr[row] & 0xfff);
+        b->phys_kind[row] = QTRACE_PHYS_RAM;
+        switch (below(40)) {
+        case 0:
+            b->phys[row] = 0;
+            b->phys_kind[row] = QTRACE_PHYS_NONE;
+            break;
+        case 1:
+            b->phys[row] = any() >> below(64);
+            break;
+        case 2:
+            b->phys[row] += below(2) ? below(4096) : 0;
+            b->phys_kind[row] = (uint16_t)(QTRACE_PHYS_IO + some_device(b));
+            break;
+        }
+    }
+}
+
 static void fill_events(struct qt_batch *b, uint64_t *seq, uint64_t *time)
 {
     uint32_t i, k, block = 0, access = 0;
@@ -375,7 +422,8 @@ static struct qt_batch *make_batch(const struct shape *shape, const struct origi
                                    struct next *next, uint64_t *seq, uint64_t *time)
 {
     struct qt_batch_size size = {below(shape->max_blocks + 1), below(shape->max_accesses + 1),
-                                 below(shape->max_events + 1), shape->value_max > 0};
+                                 below(shape->max_events + 1), shape->value_max > 0,
+                                 shape->phys};
     struct qt_batch *b = qt_batch_new(&size);
     bool habits = below(2);
 
@@ -391,6 +439,9 @@ static struct qt_batch *make_batch(const struct shape *shape, const struct origi
     fill_accesses(b, o, habits, shape->tidy);
     if (shape->value_max > 0) {
         fill_values(b, shape->value_max);
+    }
+    if (shape->phys) {
+        fill_phys(b);
     }
     fill_events(b, seq, time);
     if (shape->losses && below(3) == 0) {
@@ -521,6 +572,28 @@ static bool same_values(const struct qtrace_batch *a, const struct qtrace_batch 
     return true;
 }
 
+static bool same_phys(const struct qtrace_batch *a, const struct qtrace_batch *b)
+{
+    uint32_t i;
+
+    if (a->phys == NULL || a->n_accesses == 0) {
+        return a->n_devices == 0;
+    }
+    if (b->phys == NULL || a->n_devices != b->n_devices ||
+        memcmp(a->phys, b->phys, a->n_accesses * sizeof(*a->phys)) != 0 ||
+        memcmp(a->phys_kind, b->phys_kind, a->n_accesses * sizeof(*a->phys_kind)) != 0) {
+        return false;
+    }
+    for (i = 0; i < a->n_devices; i++) {
+        if (a->device[i].number != b->device[i].number ||
+            a->device[i].address != b->device[i].address ||
+            strcmp(a->device[i].name, b->device[i].name) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool same_batch(const struct qtrace_batch *a, const struct qtrace_batch *b)
 {
     size_t blocks = a->n_blocks, accesses = a->n_accesses;
@@ -538,7 +611,7 @@ static bool same_batch(const struct qtrace_batch *a, const struct qtrace_batch *
            memcmp(a->insn, b->insn, accesses * 2) == 0 &&
            memcmp(a->flags, b->flags, accesses) == 0 &&
            (a->n_foreign == 0 || memcmp(a->foreign, b->foreign, a->n_foreign * sizeof(*a->foreign)) == 0) &&
-           same_values(a, b) && same_events(a, b);
+           same_values(a, b) && same_phys(a, b) && same_events(a, b);
 }
 
 static char *temporary(void)
@@ -620,8 +693,8 @@ static void compare_selected(struct qtrace_reader *r, size_t i, const struct qtr
     static const unsigned select[] = {QTRACE_SELECT_BLOCKS, QTRACE_SELECT_ACCESSES,
                                       QTRACE_SELECT_ADDRESSES, QTRACE_SELECT_EVENTS,
                                       QTRACE_SELECT_BLOCKS | QTRACE_SELECT_EVENTS,
-                                      QTRACE_SELECT_VALUES};
-    const unsigned s = select[below(6)];
+                                      QTRACE_SELECT_VALUES, QTRACE_SELECT_PHYS};
+    const unsigned s = select[below(7)];
     struct qtrace_batch want = *all, *b;
 
     if (!(s & QTRACE_SELECT_BLOCKS)) {
@@ -641,6 +714,11 @@ static void compare_selected(struct qtrace_reader *r, size_t i, const struct qtr
         CHECK(b->value == NULL);
     } else {
         CHECK((b->value == NULL) == (all->value == NULL));
+    }
+    if (s != QTRACE_SELECT_PHYS) {
+        CHECK(b->phys == NULL && b->phys_kind == NULL);
+    } else {
+        CHECK((b->phys == NULL) == (all->phys == NULL));
     }
     if ((s & QTRACE_SELECT_ACCESSES) != QTRACE_SELECT_ACCESSES) {
         want.access_end = b->access_end; /* without a meaning */
@@ -774,6 +852,7 @@ Test(roundtrip, random_shapes)
             .max_events = below(3) ? below(20) : 0,
             .level = seed % 13,
             .value_max = below(2) ? 1u << below(7) : 0,
+            .phys = below(2),
         };
         write_trace(path, &shape, &o);
         compare_whole(path, &o, 0);
@@ -1339,6 +1418,7 @@ static void check_decoded(const struct qt_encoder *e, const struct qt_batch *b,
     struct qtrace_batch *batch = &again->batch;
     struct qt_predictor p = {0};
     struct qt_values values = {0};
+    struct qt_phys phys = {0};
     const char *why;
     unsigned i;
 
@@ -1348,13 +1428,15 @@ static void check_decoded(const struct qt_encoder *e, const struct qt_batch *b,
         bytes.size[i] = e->column[i].len;
         bytes.rows[i] = e->column_rows[i];
     }
-    CHECK(qt_columns_decode(&p, &values, again, &bytes, lengths, &why) == QTRACE_OK, "%s", why);
+    CHECK(qt_columns_decode(&p, &values, &phys, again, &bytes, lengths, &why) == QTRACE_OK,
+          "%s", why);
     CHECK(memcmp(again->vaddr, b->vaddr, size.accesses * sizeof(*b->vaddr)) == 0);
     CHECK(memcmp(again->insn, b->insn, size.accesses * sizeof(*b->insn)) == 0);
     CHECK(memcmp(again->flags, b->flags, size.accesses * sizeof(*b->flags)) == 0);
     qtrace_batch_free(&batch);
     qt_predictor_finish(&p);
     qt_values_finish(&values);
+    qt_phys_finish(&phys);
 }
 
 Test(format, repeat_vector)
@@ -1436,6 +1518,76 @@ Test(format, value_vector)
     qtrace_batch_free(&batch);
 }
 
+/* Two address spaces, a device, an access without a handle: see FORMAT.md. */
+static void fill_phys_vector(struct qt_batch *b)
+{
+    static const struct {
+        uint32_t vaddr;
+        uint64_t phys;
+        uint16_t kind;
+    } access[] = {
+        {0x40001000, 0x80005000, QTRACE_PHYS_RAM}, {0x40001008, 0x80005008, QTRACE_PHYS_RAM},
+        {0x40002000, 0x80006000, QTRACE_PHYS_RAM}, {0x10000005, 0x10000005, QTRACE_PHYS_IO},
+        {0x40001010, 0x80009010, QTRACE_PHYS_RAM}, {0x10000000, 0x10000000, QTRACE_PHYS_IO},
+        {0x40001018, 0x80005018, QTRACE_PHYS_RAM}, {0x40002008, 0, QTRACE_PHYS_NONE},
+        {0x40001020, 0x80005020, QTRACE_PHYS_RAM}, {0x02004000, 0x02004004, QTRACE_PHYS_IO + 1},
+    };
+    uint32_t i;
+
+    b->block[0] = 7;
+    b->started[0] = 5;
+    b->access_end[0] = 10;
+    for (i = 0; i < 10; i++) {
+        b->insn[i] = 0;
+        b->flags[i] = 3;
+        b->vaddr[i] = access[i].vaddr;
+        b->phys[i] = access[i].phys;
+        b->phys_kind[i] = access[i].kind;
+    }
+    b->batch.device = b->device = calloc(2, sizeof(*b->device));
+    CHECK(b->device != NULL);
+    b->device[0] = (struct qtrace_device){0, 0x1234, "serial"};
+    b->device[1] = (struct qtrace_device){5, 0x5678, "mtimer"};
+    b->batch.n_devices = 2;
+}
+
+Test(format, phys_vector)
+{
+    const struct qt_batch_size size = {1, 10, 0, false, true};
+    struct qt_batch *b = qt_batch_new(&size);
+    uint16_t length[QT_LENGTH_PAGE] = {[7] = 5}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+
+    CHECK(b != NULL);
+    fill_phys_vector(b);
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
+    compare_column(&e, QTRACE_COLUMN_PHYS,
+                   "40 8a 80 40 82 00 89 80 38 40 92 80 38 01 c0 81 01 f6 ff c0 ff ff ff ff 3f");
+    compare_column(&e, QTRACE_COLUMN_DEVICE,
+                   "00 b4 24 06 73 65 72 69 61 6c 05 f8 ac 01 06 6d 74 69 6d 65 72");
+    CHECK(e.column_rows[QTRACE_COLUMN_PHYS] == 10 && e.column_rows[QTRACE_COLUMN_DEVICE] == 2);
+
+#define REFUSED(change, undo)                                                              \
+    change;                                                                                \
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == QTRACE_E_INVALID, #change);   \
+    undo;                                                                                  \
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "after " #change)
+    REFUSED(b->phys[7] = 1, b->phys[7] = 0);
+    REFUSED(b->phys_kind[9] = QTRACE_PHYS_IO + 2, b->phys_kind[9] = QTRACE_PHYS_IO + 1);
+    REFUSED(b->device[1].number = 0, b->device[1].number = 5);
+    REFUSED(b->device[1].number = QTRACE_MAX_DEVICES, b->device[1].number = 5);
+#undef REFUSED
+    b->batch.struct_size = offsetof(struct qtrace_batch, phys);
+    b->phys[7] = 1;
+    CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
+    CHECK(e.column[QTRACE_COLUMN_PHYS].len == 0 && e.column[QTRACE_COLUMN_DEVICE].len == 0);
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
 /* Values that their accesses cannot have are refused; where the batch's maker knew of none, none
  * are looked for. */
 Test(format, impossible_values)
@@ -1504,16 +1656,18 @@ static int decode_foreign(const uint8_t *shape, size_t shape_size)
     struct qt_column_bytes bytes = {.bits = 8, .select = QTRACE_SELECT_ACCESSES};
     struct qt_predictor p = {0};
     struct qt_values values = {0};
+    struct qt_phys phys = {0};
     const char *why;
     int ret;
 
     bytes.data[QTRACE_COLUMN_ACCESS_SHAPE] = shape;
     bytes.size[QTRACE_COLUMN_ACCESS_SHAPE] = shape_size;
     bytes.rows[QTRACE_COLUMN_ACCESS_SHAPE] = 1;
-    ret = qt_columns_decode(&p, &values, b, &bytes, &lengths, &why);
+    ret = qt_columns_decode(&p, &values, &phys, b, &bytes, &lengths, &why);
     qtrace_batch_free(&batch);
     qt_predictor_finish(&p);
     qt_values_finish(&values);
+    qt_phys_finish(&phys);
     return ret;
 }
 

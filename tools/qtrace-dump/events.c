@@ -148,11 +148,36 @@ static char *put_value(char *p, const struct qtrace_batch *batch, uint32_t row)
     return p;
 }
 
+/* " phys=0x1234" or " io=0x1234 device=0:name", if that was recorded */
+static char *put_phys(char *p, const struct qtrace_batch *batch, uint32_t row)
+{
+    const struct qtrace_device *device;
+    const char *c;
+
+    if (batch->phys == NULL) {
+        return p;
+    }
+    if (batch->phys_kind[row] == QTRACE_PHYS_NONE) {
+        return text_str(p, " phys=?");
+    }
+    if (batch->phys_kind[row] == QTRACE_PHYS_RAM) {
+        return text_hex(text_str(p, " phys="), batch->phys[row]);
+    }
+    device = &batch->device[batch->phys_kind[row] - QTRACE_PHYS_IO];
+    p = text_hex(text_str(p, " io="), batch->phys[row]);
+    p = text_str(put_field(p, " device=", device->number), ":");
+    for (c = device->name; *c != '\0'; c++) {
+        const bool plain = *c > ' ' && *c <= '~' && *c != '%';
+        p += sprintf(p, plain ? "%c" : "%%%02x", (unsigned char)*c);
+    }
+    return p;
+}
+
 static void put_access(struct log *log, struct piece *piece, uint32_t row, int64_t block_row)
 {
     const struct qtrace_batch *batch = piece->batch;
     uint8_t flags = batch->flags[row];
-    char line[512], *p = line;
+    char line[2048], *p = line;
     uint32_t id;
 
     p = put_field(p, "s", batch->stream);
@@ -175,6 +200,7 @@ static void put_access(struct log *log, struct piece *piece, uint32_t row, int64
                   1u << (flags & QTRACE_ACCESS_SIZE));
     p = text_hex(text_str(p, " "), batch->vaddr[row]);
     p = put_value(p, batch, row);
+    p = put_phys(p, batch, row);
     p = text_str(p, flags & QTRACE_ACCESS_BE ? " be" : "");
     p = text_str(p, flags & QTRACE_ACCESS_SIGN ? " sign" : "");
     p = text_str(p, flags & QTRACE_ACCESS_FOREIGN ? " foreign" : "");

@@ -98,6 +98,21 @@ struct qtrace_wide {
     uint64_t value;
 };
 
+/* What memory an access reached, in system mode. */
+enum {
+    QTRACE_PHYS_NONE = 0, /* QEMU could not tell */
+    QTRACE_PHYS_RAM = 1,
+    QTRACE_PHYS_IO = 2, /* and above: that of the device with the index kind - QTRACE_PHYS_IO */
+};
+
+/* A device, as QEMU names it. */
+#define QTRACE_MAX_DEVICES 1024
+struct qtrace_device {
+    uint32_t number;  /* the same throughout the trace; below QTRACE_MAX_DEVICES */
+    uint64_t address; /* of the name in the recorded process, by which plugins know the device */
+    const char *name;
+};
+
 /* A piece of a stream. Accesses of block row i are the access rows access_end[i - 1] (0 for
  * the first row) up to access_end[i]; rows from access_end[n_blocks - 1] on do not exist.
  * Access rows before access_begin belong to the last block of the batch before this one. */
@@ -133,6 +148,13 @@ struct qtrace_batch {
     const struct qtrace_wide *wide; /* the others, ascending access_row and word */
     uint32_t n_wide;
     uint32_t value_max; /* bytes of the largest accesses that have a value: 1, 2, 4 .. 64 */
+
+    /* Physical addresses and what is there. NULL if they are not recorded, or were not selected;
+     * and do not exist where struct_size ends before them. */
+    const uint64_t *phys;      /* 0 where there is none */
+    const uint16_t *phys_kind; /* QTRACE_PHYS_* */
+    const struct qtrace_device *device; /* of these accesses, in order of appearance */
+    uint32_t n_devices;
 };
 
 /* The facts of the recorded run. Strings may be NULL (unknown). */
@@ -151,7 +173,7 @@ struct qtrace_run {
     const char *host;
     uint64_t start_time; /* nanoseconds since 1970-01-01 UTC */
     uint64_t pid;
-    bool mem, disas, values;
+    bool mem, disas, values, phys;
     bool one_thread; /* one host thread ran all vCPUs: the order of all streams is exact. With API 2
                         and later QEMU reports wrong vCPU indices then; they stand as reported. */
 };

@@ -31,6 +31,8 @@ enum qtrace_column_id {
     QTRACE_COLUMN_SUMMARY = 7,
     QTRACE_COLUMN_VALUE = 8,
     QTRACE_COLUMN_VALUE_LITERAL = 9,
+    QTRACE_COLUMN_PHYS = 10,
+    QTRACE_COLUMN_DEVICE = 11,
     QTRACE_COLUMN_DEFINITIONS = 16,
     QTRACE_COLUMN_INDEX = 17,
 };
@@ -155,15 +157,16 @@ QTRACE_API int qtrace_reader_find(const struct qtrace_reader *reader, uint32_t s
 
 /* What qtrace_reader_read reads of a frame: only the columns that are needed for it are read
  * and decompressed. The rows of a batch that were not selected are not there: their counts are
- * 0, vaddr is NULL without addresses, and value without values. Everything, unless told
- * otherwise. */
+ * 0, vaddr is NULL without addresses, and so are value and phys unless they are selected.
+ * Everything, unless told otherwise. */
 enum qtrace_select {
     QTRACE_SELECT_BLOCKS = 1,
     QTRACE_SELECT_ACCESSES = 2 | QTRACE_SELECT_BLOCKS, /* instruction and flags */
     QTRACE_SELECT_ADDRESSES = 4 | QTRACE_SELECT_ACCESSES,
     QTRACE_SELECT_EVENTS = 8,
     QTRACE_SELECT_VALUES = 16 | QTRACE_SELECT_ADDRESSES, /* as far as they were recorded */
-    QTRACE_SELECT_ALL = 31,
+    QTRACE_SELECT_PHYS = 32 | QTRACE_SELECT_ADDRESSES,   /* likewise */
+    QTRACE_SELECT_ALL = 63,
     /* Check the sums of the other columns all the same: then the frames that can be read do not
      * depend on what is selected. */
     QTRACE_SELECT_CHECK = 0x80,
