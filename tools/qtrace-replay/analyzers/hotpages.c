@@ -14,6 +14,7 @@
 #include "options.h"
 #include "per-vcpu.h"
 #include "report.h"
+#include "vcpu-set.h"
 
 #include <stdio.h>
 
@@ -99,30 +100,6 @@ static void analyzer_translate(struct qemu_plugin_tb *tb)
     }
 }
 
-/* ---- sets of vCPUs ---- */
-
-static void add_vcpu(GArray *set, unsigned vcpu_index)
-{
-    if (vcpu_index / 64 >= set->len) {
-        g_array_set_size(set, vcpu_index / 64 + 1);
-    }
-    g_array_index(set, uint64_t, vcpu_index / 64) |= UINT64_C(1) << vcpu_index % 64;
-}
-
-/* Report it as one hexadecimal number. */
-static void report_set(struct report *report, const GArray *set)
-{
-    GString *text = g_string_new(NULL);
-    uint64_t top = set->len > 0 ? g_array_index(set, uint64_t, set->len - 1) : 0;
-
-    g_string_printf(text, "0x%04" PRIx64, top);
-    for (guint i = set->len; i > 1; i--) {
-        g_string_append_printf(text, "%016" PRIx64, g_array_index(set, uint64_t, i - 2));
-    }
-    report_string(report, text->str);
-    g_string_free(text, TRUE);
-}
-
 /* ---- the end ---- */
 
 static void add_page(GHashTable *totals, const struct page *page, unsigned vcpu_index)
@@ -132,17 +109,17 @@ static void add_page(GHashTable *totals, const struct page *page, unsigned vcpu_
     if (total == NULL) {
         total = g_new0(struct total, 1);
         total->address = page->address;
-        total->readers = g_array_new(FALSE, TRUE, sizeof(uint64_t));
-        total->writers = g_array_new(FALSE, TRUE, sizeof(uint64_t));
+        total->readers = vcpu_set_new();
+        total->writers = vcpu_set_new();
         g_hash_table_insert(totals, &total->address, total);
     }
     total->reads += page->reads;
     total->writes += page->writes;
     if (page->reads > 0) {
-        add_vcpu(total->readers, vcpu_index);
+        vcpu_set_add(total->readers, vcpu_index);
     }
     if (page->writes > 0) {
-        add_vcpu(total->writers, vcpu_index);
+        vcpu_set_add(total->writers, vcpu_index);
     }
 }
 
@@ -218,9 +195,9 @@ static void analyzer_exit(void)
     for (guint i = 0; i < list->len && (limit == 0 || i < limit); i++) {
         const struct total *total = list->pdata[i];
         report_address(report, total->address);
-        report_set(report, total->readers);
+        vcpu_set_report(report, total->readers);
         report_number(report, total->reads);
-        report_set(report, total->writers);
+        vcpu_set_report(report, total->writers);
         report_number(report, total->writes);
         report_row(report);
     }

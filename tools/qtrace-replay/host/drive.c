@@ -33,7 +33,7 @@ unsigned host_selection(void)
     if (host.needs & HOST_NEEDS_ORDER) {
         select |= QTRACE_SELECT_BLOCKS;
         select |= host.needs & HOST_NEEDS_ACCESSES ? QTRACE_SELECT_ACCESSES : 0;
-        select |= host.needs & HOST_NEEDS_ADDRESSES ? QTRACE_SELECT_VALUES : 0;
+        select |= host.needs & HOST_NEEDS_ADDRESSES ? QTRACE_SELECT_VALUES | QTRACE_SELECT_PHYS : 0;
     }
     return select;
 }

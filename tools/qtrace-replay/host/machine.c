@@ -105,32 +105,3 @@ void qemu_plugin_update_ns(const void *handle, int64_t time)
     (void)time;
     host_message_once("a plugin wanted to set the time: a trace cannot be changed");
 }
-
-struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, uint64_t vaddr)
-{
-    (void)info;
-    (void)vaddr;
-    if (host.run->system) {
-        host_message_once("a plugin asked for physical addresses: the trace has none, there is no "
-                          "option to record them");
-    }
-    return NULL;
-}
-
-bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *haddr)
-{
-    (void)haddr;
-    return false;
-}
-
-uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *haddr)
-{
-    (void)haddr;
-    return 0;
-}
-
-const char *qemu_plugin_hwaddr_device_name(const struct qemu_plugin_hwaddr *haddr)
-{
-    (void)haddr;
-    return g_intern_static_string(host.run->system ? "RAM" : "Invalid");
-}

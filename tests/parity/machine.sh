@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What only whole machines have: physical addresses, devices, several vCPUs that begin together.
+# QEMU's own plugins that look at them print the same next to the recorder and replayed on the
+# trace of that run: hwprofile, hotpages, cache, execlog. The firmware of a PC up to a boot sector
+# that switches it off, and the firmware and U-Boot of a riscv64 board with one and four vCPUs.
+
+. "$(dirname "$0")/../lib.sh"
+
+ours=$QTRACE_BUILD/tools/qtrace-replay/analyzers
+kernel=/usr/lib/u-boot/qemu-riscv64_smode/uboot.elf
+
+# run NAME QEMU OPTION... -- PLUGIN...: the live log and the trace; each plugin is loaded from a
+# file of its own, as one file is loaded once only. $signal: end the machine so, at U-Boot's prompt.
+run() {
+    local name=$1 qemu=$2 options=() file n=0
+    shift 2
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    rm -rf "$tmp"/{run.qtr,live,replayed,copies,console}
+    mkdir "$tmp/copies"
+    replayed=()
+    for plugin in "$@"; do
+        n=$((n + 1))
+        file=$tmp/copies/$n-$(basename "${plugin%%,*}")
+        cp "${plugin%%,*}" "$file" || return 1
+        options+=(-plugin "$file${plugin#"${plugin%%,*}"}")
+        replayed+=("--analyzer=$file${plugin#"${plugin%%,*}"}")
+    done
+    : >"$tmp/console"
+    (cd "$tmp" && exec timeout -s KILL 120 "$qemu" -display none -monitor none -nic none \
+        -d plugin -D "$tmp/live" "${options[@]}" -plugin "$qtrace_plugin,out=$tmp/run.qtr" \
+        </dev/null >"$tmp/console" 2>"$tmp/stderr") &
+    local pid=$!
+    if [[ -n ${signal:-} ]]; then
+        until grep -q -F -e "=> " "$tmp/console" || ! kill -0 "$pid" 2>/dev/null; do
+            sleep 0.2
+        done
+        kill "-$signal" "$pid"
+    fi
+    wait "$pid"
+    status=$?
+    if ((status != 0)) || [[ ! -s $tmp/live ]]; then
+        not_ok "$name" "live: status $status"
+        show_output
+        return 1
+    fi
+}
+
+# parity NAME QEMU OPTION... -- PLUGIN...
+parity() {
+    local name=$1
+    run "$@" || return
+    status_of timeout -k 10 120 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
+    if ((status != 0)); then
+        not_ok "$name" "replay: status $status"
+        show_output
+    elif ! cmp -s "$tmp/live" "$tmp/replayed"; then
+        not_ok "$name" "$(cd "$tmp" && cmp live replayed 2>&1)"
+        diff "$tmp/live" "$tmp/replayed" | cut -c 1-200 | head -n 6
+    else
+        ok "$name: $(wc -l <"$tmp/live") lines"
+    fi
+}
+
+# Counts do not depend on the order in which vCPUs come to memory; the model of a cache does, and
+# so does a log.
+counting=()
+for args in "" ,pattern=on ,source=on ,track=read,pattern=on ,track=write; do
+    counting+=("$PLUGINS72/libhwprofile.so$args" "$ours/libhwprofile.so$args"
+        "$ours/libhwprofile.so$args,format=json")
+done
+for args in "" ,io=on ,sortby=address; do
+    counting+=("$PLUGINS72/libhotpages.so$args" "$ours/libhotpages.so$args,limit=0")
+done
+ordered=("$PLUGINS72/libcache.so" "$ours/libcache.so" "$ours/libexeclog.so,ifilter=sb"
+    "$PLUGINS72/libexeclog.so,ifilter=sb")
+
+if command -v qemu-system-x86_64 >"$tmp/stdout"; then
+    {
+        printf '\xfa\xba\x04\x06\xb8\x00\x20\xef\xf4\xeb\xfd' # cli, 0x2000 to port 0x604, hlt
+        head -c 499 /dev/zero
+        printf '\x55\xaa'
+    } >"$tmp/disk"
+    pc=(qemu-system-x86_64 -m 32 -serial none -drive "file=$tmp/disk,format=raw")
+    parity "PC" "${pc[@]}" -- "${counting[@]}" "${ordered[@]//=sb/=movl}"
+else
+    skip "PC" "there is no qemu-system-x86_64"
+fi
+
+if command -v qemu-system-riscv64 >"$tmp/stdout" && [[ -r $kernel ]]; then
+    signal=TERM
+    board=(qemu-system-riscv64 -M virt -m 256 -serial stdio -bios default -kernel "$kernel")
+    parity "riscv64, 1 vCPU" "${board[@]}" -- "${counting[@]}" "${ordered[@]}"
+    parity "riscv64, 4 vCPUs" "${board[@]}" -smp 4 -- "${counting[@]}"
+    parity "riscv64, 4 vCPUs of one thread" "${board[@]}" -smp 4 -accel tcg,thread=single -- \
+        "${counting[@]}" "${ordered[@]}"
+else
+    skip "riscv64" "qemu-system-riscv64 or $kernel is missing"
+fi
