@@ -54,7 +54,9 @@ def compare_vcpus(witness, sums):
         for wrong in (compare("blocks", int(w["blocks"]), int(t["blocks"]), w["bsum"], t["bsum"],
                               b["bsum"]),
                       compare("accesses", accesses(w), accesses(t), w["asum"], t["asum"],
-                              b["asum"])):
+                              b["asum"]),
+                      compare("physical addresses", accesses(w), accesses(t), w["psum"],
+                              t.get("psum"), b["psum"]) if "psum" in w else None):
             if wrong:
                 yield "vCPU %d: %s" % (vcpu, wrong)
 

@@ -38,3 +38,13 @@ for version in 7.2 10.0; do
     kills "$version, SIGINT, eight threads" SIGINT "$((runs / 4))" 1 "$qemu" "$probe" \
         "$GUESTS/x86_64/threads" 8 100000000
 done
+
+# What the accesses of a machine had reached, and its devices.
+kernel=/usr/lib/u-boot/qemu-riscv64_smode/uboot.elf
+if command -v qemu-system-riscv64 >"$tmp/stdout" && [[ -r $kernel ]]; then
+    kills "7.2, SIGKILL, a machine" SIGKILL "$runs" 4 qemu-system-riscv64 "$PROBE72,phys=on" \
+        -M virt -smp 4 -m 256 -display none -monitor none -nic none -serial stdio -bios default \
+        -kernel "$kernel"
+else
+    skip "a machine" "qemu-system-riscv64 or $kernel is missing"
+fi

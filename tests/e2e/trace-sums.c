@@ -22,7 +22,7 @@
 #define N_VCPUS 65536
 
 struct sums {
-    uint64_t last_block, last_access; /* what they have added to their sums */
+    uint64_t last_block, last_access, last_phys; /* what they have added to their sums */
     uint64_t init, exit, blocks, insns, loads, stores, bytes, bsum, isum, asum, psum;
     uint64_t syscalls, rets;
     uint64_t events;
@@ -106,7 +106,8 @@ static uint64_t add_item(struct qtrace_reader *reader, const struct qtrace_item 
             add_access(s, batch->vaddr[i], batch->flags[i]);
             foreign += (batch->flags[i] & QTRACE_ACCESS_FOREIGN) != 0;
             if (batch->phys) {
-                s->psum += phys_hash(batch, i);
+                s->last_phys = phys_hash(batch, i);
+                s->psum += s->last_phys;
                 io += batch->phys_kind[i] >= QTRACE_PHYS_IO;
                 unknown += batch->phys_kind[i] == QTRACE_PHYS_NONE;
             }
@@ -139,8 +140,8 @@ static void print_last(void)
     for (unsigned i = 0; i < N_VCPUS; i++) {
         const struct sums *s = &sums[i];
         if (s->init) {
-            printf("before %u bsum=%016" PRIx64 " asum=%016" PRIx64 "\n", i,
-                   s->bsum - s->last_block, s->asum - s->last_access);
+            printf("before %u bsum=%016" PRIx64 " asum=%016" PRIx64 " psum=%016" PRIx64 "\n", i,
+                   s->bsum - s->last_block, s->asum - s->last_access, s->psum - s->last_phys);
         }
     }
 }
@@ -200,7 +201,7 @@ int main(int argc, char **argv)
     } else if (reached) {
         printf("%" PRIu64 " to devices, %" PRIu64 " to nobody knows what\n", io, unknown);
     } else {
-        print_sums(phys);
+        print_sums(phys || last);
         printf("translations=%" PRIu64 "\n", translations);
     }
     if (last) {
