@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "recorder.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "live.h"
 #include "notes.h"
 #include "writer.h"
@@ -30,7 +32,7 @@ struct definition {
 
 /* How long others have waited for the recorder's thread since it last did something. */
 struct patience {
-    uint64_t taken;         /* chunks, then */
+    uint64_t done;          /* by the thread, then */
     uint64_t waited, until; /* in all, and the end of what that counts */
 };
 
@@ -45,9 +47,9 @@ struct qt_recorder {
     uint64_t wait_ns;
     size_t ring_bytes, rings_bytes;
     _Atomic uint64_t seq;
-    _Atomic uint64_t taken; /* chunks, by the thread, from all rings */
+    _Atomic uint64_t taken; /* by the thread: chunks of all rings, and all definitions */
     atomic_bool abandoned; /* a forked child */
-    bool opened, stopping, stopped;
+    bool opened, stopping, ended, stopped;
     struct qt_live *live; /* NULL = there is none */
     struct qt_live_options live_options;
 
@@ -151,33 +153,42 @@ static struct timespec deadline(uint64_t ns)
     return t;
 }
 
-/* Has the thread done nothing for as long as anybody is to wait for it? With the lock held, like
+/* Has the thread done nothing for so long? done: what it has done so far. With the lock held, like
  * the next. */
-static bool is_stuck(struct qt_recorder *r)
+static bool is_over(struct patience *patience, uint64_t done, uint64_t wait_ns)
 {
-    uint64_t taken = atomic_load(&r->taken);
-    if (r->patience.taken != taken) {
-        r->patience.taken = taken;
-        r->patience.waited = 0;
+    if (patience->done != done) {
+        patience->done = done;
+        patience->waited = 0;
     }
-    return r->patience.waited >= r->wait_ns;
+    return patience->waited >= wait_ns;
 }
 
 #define WAIT_STEPS 20
 
 /* Wait for a part of what is allowed. What several wait at the same time counts once. So do long
  * pauses, in which the whole process was stopped, for a step: the thread could do nothing either. */
-static void wait_a_step(struct qt_recorder *r)
+static void wait_a_step(struct qt_recorder *r, struct patience *patience, uint64_t wait_ns)
 {
-    uint64_t step = r->wait_ns / WAIT_STEPS + 1, begin = now(r);
+    uint64_t step = wait_ns / WAIT_STEPS + 1, begin = now(r);
     struct timespec until = deadline(step);
     pthread_cond_signal(&r->wanted);
     pthread_cond_timedwait(&r->room, &r->lock, &until);
-    uint64_t end = now(r), from = begin > r->patience.until ? begin : r->patience.until;
+    uint64_t end = now(r), from = begin > patience->until ? begin : patience->until;
     if (end > from) {
-        r->patience.waited += end - from < step ? end - from : step;
-        r->patience.until = end;
+        patience->waited += end - from < step ? end - from : step;
+        patience->until = end;
     }
+}
+
+/* Wait a little, unless the thread is stuck. */
+static bool wait_unless_stuck(struct qt_recorder *r)
+{
+    if (is_over(&r->patience, atomic_load(&r->taken), r->wait_ns)) {
+        return false;
+    }
+    wait_a_step(r, &r->patience, r->wait_ns);
+    return true;
 }
 
 /* Is there a free chunk? If not, wait until most are, no longer than allowed: waking up is dear,
@@ -189,8 +200,7 @@ static bool wait_for_room(struct qt_producer *p)
         return qt_ring_has_room(&p->ring);
     }
     atomic_store(&p->waiting, true);
-    while (!qt_ring_is_low(&p->ring) && !p->closed && !is_stuck(r)) {
-        wait_a_step(r);
+    while (!qt_ring_is_low(&p->ring) && !p->closed && wait_unless_stuck(r)) {
     }
     atomic_store(&p->waiting, false);
     return qt_ring_has_room(&p->ring);
@@ -507,8 +517,8 @@ void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
 static void note_definition(struct qt_recorder *r, struct qtrace_translation *definition)
 {
     definition->id = r->n_translations;
-    while (r->live && !r->stopping && !qt_notes_define(r->live, definition) && !is_stuck(r)) {
-        wait_a_step(r);
+    while (r->live && !r->stopping && !qt_notes_define(r->live, definition) &&
+           wait_unless_stuck(r)) {
         definition->id = r->n_translations;
     }
 }
@@ -708,6 +718,7 @@ static void write_definitions(struct qt_recorder *r)
     take_definitions(r);
     note(r, qt_writer_flush(r->writer, &err), &err);
     forget_notes(r);
+    atomic_fetch_add_explicit(&r->taken, 1, memory_order_relaxed);
     pthread_mutex_lock(&r->lock);
     pthread_cond_broadcast(&r->room); /* somebody may wait for room to note one more */
     pthread_mutex_unlock(&r->lock);
@@ -866,12 +877,12 @@ static void work(struct qt_recorder *r)
 
 /* A descriptor table of our own: the guest can neither close nor see what we open, and its
  * numbers are what they would be without us. And its chroot and umask shall not be ours. */
-static void own_descriptors(void)
+static int own_descriptors(struct qtrace_error *err)
 {
     unshare(CLONE_FS);
     if (syscall(SYS_close_range, 0, ~0U, CLOSE_RANGE_UNSHARE)) {
         if (unshare(CLONE_FILES)) {
-            return;
+            return qt_io_error(err, errno, UINT64_MAX, "no descriptors of our own");
         }
         long max = sysconf(_SC_OPEN_MAX);
         for (long fd = 0; fd < max; fd++) {
@@ -880,9 +891,10 @@ static void own_descriptors(void)
     }
     for (int fd = 0; fd < 3; fd++) {
         if (open("/dev/null", O_RDWR) != fd) {
-            return;
+            break;
         }
     }
+    return QTRACE_OK;
 }
 
 struct opening {
@@ -952,8 +964,10 @@ static void *thread_main(void *data)
 {
     struct opening *opening = data;
     struct qt_recorder *r = opening->recorder;
-    own_descriptors();
-    int result = qtrace_writer_open(&r->writer, r->path, &r->writer_options, opening->err);
+    int result = own_descriptors(opening->err);
+    if (result == QTRACE_OK) {
+        result = qtrace_writer_open(&r->writer, r->path, &r->writer_options, opening->err);
+    }
     if (result == QTRACE_OK) {
         open_live(r);
     }
@@ -969,6 +983,10 @@ static void *thread_main(void *data)
     take_definitions(r);
     end_file(r);
     qt_live_remove(r->live, r->path);
+    pthread_mutex_lock(&r->lock);
+    r->ended = true;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
     return NULL;
 }
 
@@ -1067,6 +1085,33 @@ void qt_recorder_run(struct qt_recorder *r, const struct qtrace_run *run)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* A trace without an end is worse than a process that takes its time to end. */
+#define END_WAIT_NS 1000000000
+
+/* Wait for the end of the thread as long as it does anything at all. With the lock held. False: it
+ * is stuck. */
+static bool wait_for_end(struct qt_recorder *r)
+{
+    uint64_t wait_ns = r->wait_ns > END_WAIT_NS ? r->wait_ns : END_WAIT_NS, done = 0;
+    struct patience patience = {0};
+    clockid_t clock;
+    bool known = pthread_getcpuclockid(r->thread, &clock) == 0;
+    while (!r->ended && !is_over(&patience, done, wait_ns)) {
+        struct timespec t = {0};
+        wait_a_step(r, &patience, wait_ns);
+        done = known && clock_gettime(clock, &t) == 0 ? t.tv_sec * 1000000000ull + t.tv_nsec : 0;
+    }
+    return r->ended;
+}
+
+/* Its thread is stuck somewhere, and will be when the process is gone. */
+static void give_up(struct qt_summary *summary)
+{
+    *summary = (struct qt_summary){0};
+    qtrace_error_set(&summary->error, QTRACE_E_IO, UINT64_MAX,
+                     "has no end, as the writer is stuck; qtrace-dump --recover gives it one");
+}
+
 void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summary *summary)
 {
     if (atomic_load(&r->abandoned)) {
@@ -1089,10 +1134,15 @@ void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summa
             pthread_cond_wait(&r->room, &r->lock);
         }
     }
+    bool ended = first && wait_for_end(r);
     pthread_mutex_unlock(&r->lock);
     if (first) {
-        pthread_join(r->thread, NULL);
-        *summary = r->summary;
+        if (ended) {
+            pthread_join(r->thread, NULL);
+            *summary = r->summary;
+        } else {
+            give_up(summary);
+        }
         pthread_mutex_lock(&r->lock);
         r->stopped = true;
         pthread_cond_broadcast(&r->room);
