@@ -52,6 +52,7 @@ struct qt_recorder {
     bool opened, stopping, ended, stopped;
     struct qt_live *live; /* NULL = there is none */
     struct qt_live_options live_options;
+    struct qtrace_error live_error;
 
     /* under lock */
     struct qt_producer *producers;
@@ -937,7 +938,7 @@ static void open_live(struct qt_recorder *r)
     }
     r->live = live;
     if (!live) {
-        r->summary.live_error = err;
+        r->live_error = err;
     } else if (r->more & QT_MORE_PHYS) {
         place_devices(r);
     }
@@ -1062,6 +1063,11 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     }
     *out = r;
     return QTRACE_OK;
+}
+
+const struct qtrace_error *qt_recorder_live_error(const struct qt_recorder *recorder)
+{
+    return &recorder->live_error;
 }
 
 static void note_run(struct qt_recorder *r)

@@ -81,12 +81,14 @@ struct qt_summary {
     uint64_t blocks, insns, accesses, events, translations, streams, bytes;
     struct qt_loss lost, overrun; /* all of it, and what of it found no place in a ring */
     struct qtrace_error error; /* code 0 = none */
-    struct qtrace_error live_error; /* why there was no file beside the trace; code 0 = there was */
 };
 
 /* Open the file and start the thread. options->path is borrowed for ever. */
 int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options *options,
                       struct qtrace_error *err) QTRACE_MUST_USE;
+
+/* Why there is no file beside the trace; code 0 = there is one, or none was wanted. */
+const struct qtrace_error *qt_recorder_live_error(const struct qt_recorder *recorder);
 
 /* The facts of the run, before the first definition; later calls are ignored. The strings are
  * borrowed for ever. */

@@ -34,6 +34,11 @@ static bool start(const struct qt_options *options)
         fprintf(stderr, "qtrace: %s: %s\n", options->out, err.message);
         return false;
     }
+    const struct qtrace_error *live = qt_recorder_live_error(qt_plugin.recorder);
+    if (options->verbose && live->code != QTRACE_OK) {
+        fprintf(stderr, "qtrace: %s; if QEMU is killed, the trace has what was written by then\n",
+                live->message);
+    }
     return true;
 }
 
