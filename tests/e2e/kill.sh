@@ -48,3 +48,26 @@ if command -v qemu-system-riscv64 >"$tmp/stdout" && [[ -r $kernel ]]; then
 else
     skip "a machine" "qemu-system-riscv64 or $kernel is missing"
 fi
+
+# While the guest sleeps: flush= has brought all into the trace itself but the block that runs.
+"qemu-x86_64" -plugin "$PROBE72,shm=$tmp/shm,out=$tmp/w" \
+    -plugin "$qtrace_plugin,out=$tmp/run.qtr,flush=200ms" /bin/sleep 20 &
+pid=$!
+for ((i = 0; i < 100; i++)); do
+    sleep 0.2
+    cp "$tmp/run.qtr" "$tmp/copy.qtr" 2>"$tmp/messages" || continue
+    seen=$("$PROBE_DUMP" "$tmp/shm" | sed -n 's/^vcpu 0 .* blocks=\([0-9]*\) .*/\1/p')
+    have=$("$sums" "$tmp/copy.qtr" | sed -n 's/^vcpu 0 .* blocks=\([0-9]*\) .*/\1/p')
+    if ((have > 1000 && have == seen - 1)); then
+        break
+    fi
+done
+if ((i < 100)); then
+    ok "flush: $have of $seen blocks while the guest sleeps"
+else
+    not_ok "flush" "$have of $seen blocks"
+fi
+check_status "a trace that grows is not recovered" 1 "$qtrace_dump" --recover "$tmp/run.qtr"
+check_status "it can be read" 3 "$qtrace_dump" --verify "$tmp/run.qtr"
+kill -KILL "$pid"
+wait "$pid" 2>"$tmp/messages"
