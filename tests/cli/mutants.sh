@@ -186,8 +186,19 @@ mutant "step of values not learned" values.c \
 mutant "favourite of a lane not changed" values.c \
     's/^        w->lane->favourite = d->tokens.kind - QT_VALUE_BY;//' "$whole" values.c
 mutant "largest value forgotten" columns.c \
-    's/b->batch.value_max = wanted == WANT_VALUES ? .*/b->batch.value_max = wanted == WANT_VALUES ? 16 : 0;/' \
+    's/b->batch.value_max = b->value == NULL .*/b->batch.value_max = b->value == NULL ? 0 : 16;/' \
     "$whole" columns.c
+mutant "second mapping of a page stays the second" phys.c \
+    '/^static bool get_surprise/,/^}/s/^        swap(pair);//' "$whole" phys.c
+mutant "page of a right guess not remembered" phys.c \
+    '/^bool qt_phys_get/,/^}/s/insert(pair, vaddr, &mapping);/;/' "$whole" phys.c
+mutant "physical pages not summed" phys.c \
+    's/d->phys->place += qt_unzigzag64/d->phys->place = qt_unzigzag64/' "$whole" phys.c
+mutant "all devices are the first" phys.c 's/QTRACE_PHYS_IO + (uint32_t)index/QTRACE_PHYS_IO/' \
+    "$whole" phys.c
+mutant "kind of a mapping forgotten" phys.c \
+    's/return a->offset == b->offset && a->kind == b->kind;/return a->offset == b->offset;/' \
+    "$whole" phys.c
 mutant "checksum of a column not looked at" scan.c \
     's/if (qt_crc32c(0, stored, c->stored_size) == frame->crc\[i\])/if (true)/' "$flips" scan.c
 mutant "checksum of a message not looked at" envelope.c \

@@ -347,7 +347,8 @@ static uint32_t some_device(struct qt_batch *b)
     return i;
 }
 
-/* Pages in a few address spaces, between which the system switches; some of them are devices. */
+/* Pages in a few address spaces, between which the system switches: some at a distance that all
+ * have, some anywhere; some of them are devices. */
 static void fill_phys(struct qt_batch *b)
 {
     uint64_t space = 0, page;
@@ -358,7 +359,8 @@ static void fill_phys(struct qt_batch *b)
     for (row = 0; row < b->batch.n_accesses; row++) {
         space = below(20) == 0 ? below(3) : space;
         page = b->vaddr[row] >> 12;
-        b->phys[row] = (page * (space + 1) * 7 & 0xfffff) << 12 | (b->vaddr[row] & 0xfff);
+        page = page & 1 ? page + 0x1234 * space : page * (space + 1) * 7 & 0xfffff;
+        b->phys[row] = page << 12 | (b->vaddr[row] & 0xfff);
         b->phys_kind[row] = QTRACE_PHYS_RAM;
         switch (below(40)) {
         case 0:
