@@ -40,6 +40,7 @@ static void put_run(struct json *json, const struct qtrace_run *run)
     put_words(json, "options", run->option, run->n_option);
     json_bool(json, "mem", run->mem);
     json_bool(json, "values", run->values);
+    json_bool(json, "phys", run->phys);
     json_bool(json, "one_thread", run->one_thread);
     json_bool(json, "disas", run->disas);
     json_end(json, '}');

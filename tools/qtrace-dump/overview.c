@@ -86,8 +86,10 @@ static void print_run(FILE *out, const struct qtrace_run *run)
     print_text(out, "host", run->host);
     print_start(out, run);
     print_words(out, "options", run->option, run->n_option, ", ");
-    fprintf(out, LABEL "%s%s, %s\n", "recorded", run->mem ? "memory accesses" : "no accesses",
-            run->values ? " with values" : "", run->disas ? "disassembly" : "no disassembly");
+    fprintf(out, LABEL "%s%s%s, %s\n", "recorded", run->mem ? "memory accesses" : "no accesses",
+            run->values ? " with values" : "",
+            !run->phys ? "" : run->values ? " and physical addresses" : " with physical addresses",
+            run->disas ? "disassembly" : "no disassembly");
     if (run->one_thread) {
         fprintf(out, LABEL "exact, one host thread ran all vCPUs%s\n", "order",
                 run->api_used > 1 ? "; their indices are as QEMU reported them" : "");
