@@ -176,8 +176,18 @@ int main(int argc, char **argv)
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
+/* Since version 7 callbacks have no plugin id but end with what was given when they were
+ * registered. */
 #if QEMU_PLUGIN_VERSION >= 7
-#error "callbacks have other arguments since version 7"
+#define ID
+#define USERDATA , void *userdata
+#define NO_USERDATA , NULL
+#define UNUSED (void)userdata
+#else
+#define ID qemu_plugin_id_t id,
+#define USERDATA
+#define NO_USERDATA
+#define UNUSED (void)id
 #endif
 
 static struct witness *witness;
@@ -204,15 +214,15 @@ static void add(unsigned int index, enum counter counter, uint64_t n)
     }
 }
 
-static void on_vcpu_init(qemu_plugin_id_t id, unsigned int index)
+static void on_vcpu_init(ID unsigned int index USERDATA)
 {
-    (void)id;
+    UNUSED;
     add(index, INIT, 1);
 }
 
-static void on_vcpu_exit(qemu_plugin_id_t id, unsigned int index)
+static void on_vcpu_exit(ID unsigned int index USERDATA)
 {
-    (void)id;
+    UNUSED;
     add(index, EXIT, 1);
 }
 
@@ -268,27 +278,26 @@ static void on_access(unsigned int index, qemu_plugin_meminfo_t info, uint64_t v
     }
 }
 
-static void on_syscall(qemu_plugin_id_t id, unsigned int index, int64_t num, uint64_t a1,
-                       uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6,
-                       uint64_t a7, uint64_t a8)
+static void on_syscall(ID unsigned int index, int64_t num, uint64_t a1, uint64_t a2, uint64_t a3,
+                       uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8 USERDATA)
 {
-    (void)id, (void)num;
+    UNUSED, (void)num;
     (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
     add(index, SYSCALLS, 1);
 }
 
-static void on_syscall_ret(qemu_plugin_id_t id, unsigned int index, int64_t num, int64_t ret)
+static void on_syscall_ret(ID unsigned int index, int64_t num, int64_t ret USERDATA)
 {
-    (void)id, (void)num, (void)ret;
+    UNUSED, (void)num, (void)ret;
     add(index, RETURNS, 1);
 }
 
-static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+static void on_translation(ID struct qemu_plugin_tb *tb USERDATA)
 {
     size_t n = qemu_plugin_tb_n_insns(tb);
     uint64_t hash = mix(qemu_plugin_tb_vaddr(tb) * 1024 + n);
 
-    (void)id;
+    UNUSED;
     __atomic_fetch_add(&witness->header.translations, 1, __ATOMIC_RELAXED);
     qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS,
                                          (void *)(uintptr_t)hash);
@@ -307,12 +316,16 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 }
 
 /* 10.0 can call this on several threads at once, and ends when the first of them returns. */
+#if QEMU_PLUGIN_VERSION >= 7
+static void on_atexit(void *userdata)
+#else
 static void on_atexit(qemu_plugin_id_t id, void *userdata)
+#endif
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static pid_t written_by;
 
-    (void)id, (void)userdata;
+    (void)userdata, UNUSED;
     if (out_path[0] == '\0') {
         return;
     }
@@ -434,11 +447,11 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
         return -1;
     }
 
-    qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init);
-    qemu_plugin_register_vcpu_exit_cb(id, on_vcpu_exit);
-    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
-    qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
-    qemu_plugin_register_vcpu_syscall_ret_cb(id, on_syscall_ret);
+    qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init NO_USERDATA);
+    qemu_plugin_register_vcpu_exit_cb(id, on_vcpu_exit NO_USERDATA);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation NO_USERDATA);
+    qemu_plugin_register_vcpu_syscall_cb(id, on_syscall NO_USERDATA);
+    qemu_plugin_register_vcpu_syscall_ret_cb(id, on_syscall_ret NO_USERDATA);
     qemu_plugin_register_atexit_cb(id, on_atexit, NULL);
     return 0;
 }
