@@ -36,6 +36,17 @@ struct patience {
     uint64_t waited, until; /* in all, and the end of what that counts */
 };
 
+/* A stream that is only counted: when it began, the thread was stuck with what is left of the one
+ * before, and so with the producer's memory. */
+struct qt_tally {
+    struct qt_tally *next;
+    struct qt_producer *producer; /* NULL = the stream has ended */
+    uint32_t stream, vcpu;
+    struct qt_loss loss;
+    uint64_t *chunk; /* where its words go, and the first of them */
+    size_t first;
+};
+
 struct qt_recorder {
     pthread_mutex_t lock;
     pthread_cond_t room;   /* producers wait for chunks, close and stop for the thread */
@@ -64,6 +75,7 @@ struct qt_recorder {
     bool has_run;
     struct patience patience;
     struct qt_loss overrun;
+    struct qt_tally *tallies;
     struct qt_devices *devices; /* read without it; NULL = there are none */
 
     /* the thread's own */
@@ -280,6 +292,8 @@ static void next_chunk(struct qt_producer *p)
     }
 }
 
+static void turn_tally(struct qt_recorder *r, struct qt_producer *p);
+
 static bool turn(struct qt_producer *p)
 {
     struct qt_recorder *r = p->recorder;
@@ -288,7 +302,9 @@ static bool turn(struct qt_producer *p)
         return false;
     }
     pthread_mutex_lock(&r->lock);
-    if (p->closed) {
+    if (p->tally) {
+        turn_tally(r, p);
+    } else if (p->closed) {
         p->next = p->ring.scratch;
     } else {
         next_chunk(p);
@@ -415,6 +431,56 @@ static size_t ring_size(const struct qt_recorder *r)
     return left < r->ring_bytes ? left : r->ring_bytes;
 }
 
+/* With the lock held: the recorder's thread shall read it. False: no memory. */
+static bool begin_stream(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu,
+                         uint32_t stream)
+{
+    memset(p, 0, sizeof(*p));
+    park(r, p);
+    struct qt_builder *builder = calloc(1, sizeof(*builder));
+    if (!builder || r->stopping || !qt_ring_init(&p->ring, ring_size(r), r->live)) {
+        free(builder);
+        return false;
+    }
+    p->builder = builder;
+    p->closed = false;
+    p->vcpu = vcpu;
+    p->stream = stream;
+    p->open = true;
+    qt_builder_init(p->builder, p->stream, vcpu, r->user, r->more, r->devices);
+    r->rings_used += p->ring.map_size;
+    r->n_live++;
+    p->consumed = QT_FIRST_WORD;
+    p->next = qt_ring_chunk(&p->ring, 0) + p->consumed;
+    struct qt_producer **end = &r->producers;
+    while (*end) {
+        end = &(*end)->link;
+    }
+    *end = p;
+    return true;
+}
+
+/* The same while the thread has the producer's memory. */
+static bool begin_tally(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu,
+                        uint32_t stream)
+{
+    struct qt_tally *t = calloc(1, sizeof(*t));
+    uint64_t *chunk = aligned_alloc(QT_CHUNK_BYTES, QT_CHUNK_BYTES);
+    if (!t || !chunk || r->stopping) {
+        free(t);
+        free(chunk);
+        return false;
+    }
+    *t = (struct qt_tally){.next = r->tallies, .producer = p, .stream = stream, .vcpu = vcpu,
+                           .chunk = chunk, .first = QT_FIRST_WORD};
+    r->tallies = t;
+    p->tally = t;
+    p->own_slot = 0;
+    p->slot = &p->own_slot;
+    p->next = chunk + t->first;
+    return true;
+}
+
 bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu)
 {
     if (atomic_load(&r->abandoned)) {
@@ -426,35 +492,71 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
         qt_live_populate_slot(r->live, p);
     }
     pthread_mutex_lock(&r->lock);
-    while (p->open) { /* what the vCPU before left behind is still being read */
-        pthread_cond_wait(&r->room, &r->lock);
+    while (p->open && wait_unless_stuck(r)) {
+        /* what the vCPU before left behind is still being read */
     }
-    memset(p, 0, sizeof(*p));
-    park(r, p);
-    struct qt_builder *builder = calloc(1, sizeof(*builder));
-    bool ok = builder && !r->stopping && qt_ring_init(&p->ring, ring_size(r), r->live);
-    if (!ok) {
-        free(builder);
-    } else {
-        p->builder = builder;
-        p->closed = false;
-        p->vcpu = vcpu;
-        p->stream = r->n_streams++;
-        p->open = true;
-        qt_builder_init(p->builder, p->stream, vcpu, r->user, r->more, r->devices);
-        r->rings_used += p->ring.map_size;
-        r->n_live++;
-        p->consumed = QT_FIRST_WORD;
-        p->next = qt_ring_chunk(&p->ring, 0) + p->consumed;
+    bool ok = p->open ? begin_tally(r, p, vcpu, r->n_streams)
+                      : begin_stream(r, p, vcpu, r->n_streams);
+    if (ok) {
+        r->n_streams++;
         put_event(p, QTRACE_EVENT_VCPU_INIT, take_seq(r), now(r), 0, NULL);
-        struct qt_producer **end = &r->producers;
-        while (*end) {
-            end = &(*end)->link;
-        }
-        *end = p;
     }
     pthread_mutex_unlock(&r->lock);
     return ok;
+}
+
+static void count_words(struct qt_recorder *r, struct qt_tally *t, size_t end)
+{
+    uint32_t carry;
+    bool any_block = t->loss.blocks > 0;
+    qt_words_count(t->chunk + t->first, end - t->first, r->more, &t->loss, &carry);
+    t->loss.insns -= any_block ? carry : 0;
+    t->first = 0;
+}
+
+static void forget_tally(struct qt_recorder *r, struct qt_tally *t)
+{
+    struct qt_tally **link = &r->tallies;
+    while (*link != t) {
+        link = &(*link)->next;
+    }
+    *link = t->next;
+    free(t->chunk);
+    free(t);
+}
+
+/* With the lock held: the thread has given the memory back. The stream can be recorded from now on,
+ * as one that has just lost all that was counted, behind an empty first chunk. */
+static void end_tally(struct qt_recorder *r, struct qt_producer *p)
+{
+    struct qt_tally *t = p->tally;
+    uint64_t *slot = p->slot, own_slot = p->own_slot, block = p->block;
+    bool ok = begin_stream(r, p, t->vcpu, t->stream);
+    p->slot = slot;
+    p->own_slot = own_slot;
+    p->block = block;
+    if (!ok) {
+        p->tally = t;
+        p->next = t->chunk;
+        return;
+    }
+    while (!qt_chunk_is_full(p->next)) {
+        put(p, QT_CONTROL_NOP, 0, 0, NULL);
+    }
+    qt_ring_publish(&p->ring);
+    begin_loss(p);
+    p->loss = t->loss;
+    forget_tally(r, t);
+}
+
+/* With the lock held: the chunk is full. */
+static void turn_tally(struct qt_recorder *r, struct qt_producer *p)
+{
+    count_words(r, p->tally, QT_CHUNK_WORDS);
+    __atomic_store_n(&p->next, p->tally->chunk, __ATOMIC_RELEASE);
+    if (!p->open && !r->stopping) {
+        end_tally(r, p);
+    }
 }
 
 /* The last place and progress of a producer. Its thread may still be pushing (a machine's vCPUs
@@ -469,6 +571,18 @@ static void snapshot(struct qt_producer *p, uint64_t **next, uint64_t *remaining
             return;
         }
     }
+}
+
+/* The chunk stays: when all stops, a thread may still be pushing into it. */
+static void close_tally(struct qt_recorder *r, struct qt_tally *t)
+{
+    uint64_t *next, remaining;
+    snapshot(t->producer, &next, &remaining);
+    count_words(r, t, next - t->chunk);
+    t->loss.insns -= t->loss.blocks && remaining <= t->loss.insns ? remaining : 0;
+    qt_loss_add(&r->overrun, &t->loss);
+    t->producer->tally = NULL;
+    t->producer = NULL;
 }
 
 static void close_locked(struct qt_producer *p)
@@ -500,8 +614,15 @@ void qt_producer_close(struct qt_producer *p, bool vcpu_exits)
         qt_event(p, QTRACE_EVENT_VCPU_EXIT, 0, NULL);
     }
     pthread_mutex_lock(&r->lock);
-    if (!p->closed) {
+    struct qt_tally *tally = p->tally;
+    if (tally) {
+        close_tally(r, tally);
+    } else if (!p->closed) {
         close_locked(p);
+    }
+    if (tally && vcpu_exits) {
+        free(tally->chunk);
+        tally->chunk = NULL;
     }
     if (vcpu_exits) {
         p->slot = &p->own_slot;
@@ -950,6 +1071,10 @@ static void end_file(struct qt_recorder *r)
     struct qtrace_error err = {0};
     struct qt_loss written;
     const char *reason = sum->error.code ? sum->error.message : r->reason;
+    for (struct qt_tally *t = r->tallies; t; t = t->next) {
+        qt_writer_lose(r->writer, t->stream, t->vcpu, &t->loss);
+        sum->streams++;
+    }
     note(r, qt_writer_end(r->writer, reason, now(r), &err), &err);
     qt_writer_sum(r->writer, &written, &sum->lost);
     sum->blocks = written.blocks;
@@ -1131,6 +1256,11 @@ void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summa
         for (struct qt_producer *p = r->producers; p; p = p->link) {
             if (!p->closed) {
                 close_locked(p);
+            }
+        }
+        for (struct qt_tally *t = r->tallies; t; t = t->next) {
+            if (t->producer) {
+                close_tally(r, t);
             }
         }
         pthread_cond_broadcast(&r->wanted);

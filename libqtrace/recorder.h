@@ -75,6 +75,7 @@ struct qt_producer {
     size_t last_words;         /* of the chunk that was being filled */
     uint32_t last_remaining;
     struct qt_producer *link;  /* list of the recorder */
+    struct qt_tally *tally;    /* the stream is only counted; recorder->lock and own thread */
 };
 
 struct qt_summary {
@@ -101,7 +102,7 @@ uint32_t qt_recorder_define(struct qt_recorder *recorder,
                             struct qtrace_translation *definition);
 
 /* Begin a stream in *producer (all zero, or closed). Waits until the words of the one before
- * are read. False: no memory. */
+ * are read; if the recorder's thread is stuck, the stream begins with a loss. False: no memory. */
 bool qt_producer_open(struct qt_recorder *recorder, struct qt_producer *producer, uint32_t vcpu);
 
 /* End a stream. The words pushed so far will be recorded; this does not wait for it, because a
@@ -111,7 +112,7 @@ void qt_producer_close(struct qt_producer *producer, bool vcpu_exits);
 /* Has it a stream that is not closed? */
 static inline bool qt_producer_is_live(const struct qt_producer *producer)
 {
-    return producer->recorder && !producer->closed;
+    return producer->recorder && (!producer->closed || producer->tally);
 }
 
 /* Write everything, close the file, end the thread. The recorder itself stays, as other
