@@ -735,9 +735,8 @@ int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encod
     return ret;
 }
 
-/* There was no memory to encode it. */
-static int lose_batch(struct qtrace_writer *w, const struct qtrace_batch *b,
-                      struct qtrace_error *err)
+/* It cannot be encoded: there was no memory, or translations that came after an error are not known. */
+static void lose_batch(struct qtrace_writer *w, const struct qtrace_batch *b)
 {
     const struct qtrace_event *e = b->event;
     struct qt_loss lost = {b->n_blocks, b->n_insns, b->n_accesses, 0};
@@ -749,10 +748,9 @@ static int lose_batch(struct qtrace_writer *w, const struct qtrace_batch *b,
     if (b->n_events > 0 && e->kind == QTRACE_EVENT_LOST) {
         qt_loss_add(&lost, &(struct qt_loss){e->arg[0], e->arg[1], e->arg[2], e->arg[3]});
     }
-    if (find_stream(w, b->stream, b->vcpu, &totals, err) == QTRACE_OK) {
+    if (find_stream(w, b->stream, b->vcpu, &totals, NULL) == QTRACE_OK) {
         add_unwritten(totals, &lost);
     }
-    return fail(w, err, QTRACE_E_NOMEM, "out of memory");
 }
 
 int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch *batch,
@@ -767,10 +765,16 @@ int qtrace_writer_batch(struct qtrace_writer *writer, const struct qtrace_batch 
         .first_event = batch->first_event,
     };
     const char *why;
-    int ret = qt_encoder_batch(&writer->encoder, batch, &writer->lengths, &why);
+    int ret = sticky(writer, err);
 
+    if (ret < 0) {
+        lose_batch(writer, batch);
+        return ret;
+    }
+    ret = qt_encoder_batch(&writer->encoder, batch, &writer->lengths, &why);
     if (ret == QTRACE_E_NOMEM) {
-        return lose_batch(writer, batch, err);
+        lose_batch(writer, batch);
+        return fail(writer, err, ret, "out of memory");
     }
     if (ret < 0) {
         return qtrace_error_set(err, ret, UINT64_MAX, "%s", why);
