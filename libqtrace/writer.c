@@ -791,7 +791,10 @@ static int put_copies(struct qtrace_writer *w, bool no_memory)
     int ret = flush_merged(w, NULL);
 
     for (i = 0; ret == QTRACE_OK && i < w->n_kept; i++) {
-        ret = put_frame(w, &w->kept[i].frame, w->kept[i].stored, w->kept[i].size, NULL);
+        ret = qt_index_full(&w->index) ? put_index(w, NULL) : QTRACE_OK;
+        if (ret == QTRACE_OK) {
+            ret = put_frame(w, &w->kept[i].frame, w->kept[i].stored, w->kept[i].size, NULL);
+        }
     }
     if (ret == QTRACE_OK && w->run.len > 0) {
         w->run_at = w->size;

@@ -890,6 +890,30 @@ Test(roundtrip, segments_of_the_index)
     unlink(path);
 }
 
+/* A segment becomes full within the trailer, by the second copies of definitions. */
+Test(roundtrip, segment_full_in_the_trailer)
+{
+    char *path = temporary();
+    static struct original o;
+    struct shape shape = {.translations = 4000, .streams = 3, .max_blocks = 4, .max_insns = 16,
+                          .max_accesses = 5, .level = 1, .tidy = true};
+    struct qtrace_reader *r;
+    size_t n, most = 0;
+
+    for (shape.batches = 500; shape.batches < 513; shape.batches++) {
+        state = shape.batches;
+        write_trace(path, &shape, &o);
+        compare_whole(path, &o, 0);
+        CHECK(qtrace_reader_open_indexed(&r, path, NULL) == 0);
+        n = qtrace_reader_n_frames(r);
+        most = n > most ? n : most;
+        qtrace_reader_close(&r);
+        free_original(&o);
+    }
+    CHECK(most > 1026, "%zu frames are too few", most);
+    unlink(path);
+}
+
 /* Definitions that take more memory than the reader keeps, asked for in every order. */
 Test(roundtrip, forgotten_translations)
 {
