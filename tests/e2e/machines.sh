@@ -256,7 +256,8 @@ fi
 
 # ---- firmware ----
 
-machine 10.0 riscv64 5 -smp 4 -- "${full[@]}" execlog,ifilter=sb
+# (10.0's insn aborts on this board, live, as it reads none of the registers that it asks for.)
+machine 10.0 riscv64 5 -smp 4 -- "${full[@]:1}" execlog,ifilter=sb
 machine 7.2 aarch64 7 -- "${full[@]}" execlog,ifilter=strb
 machine 11.1 riscv64 3 -smp 4 -- "${our_full[@]}"
 if [[ $long ]]; then
