@@ -62,8 +62,8 @@ static bool settle_phys(struct qt_options *options)
         options->phys = qt_plugin.system && options->mem;
     }
     if (options->phys && !qt_plugin.system) {
-        fprintf(stderr, "qtrace: phys=on needs a whole machine (qemu-system-...): a program in user "
-                        "mode has no physical addresses\n");
+        fprintf(stderr, "qtrace: phys=on needs a whole machine (qemu-system-...): a program in "
+                        "user mode has no physical addresses\n");
         return false;
     }
     if (options->phys && !options->mem) {

@@ -3,8 +3,9 @@
 #
 # What only whole machines have: physical addresses, devices, several vCPUs that begin together.
 # QEMU's own plugins that look at them print the same next to the recorder and replayed on the
-# trace of that run: hwprofile, hotpages, cache, execlog. The firmware of a PC up to a boot sector
-# that switches it off, and the firmware and U-Boot of a riscv64 board with one and four vCPUs.
+# trace of that run: hwprofile, hotpages, cache, execlog; and tests/probe/machine.c, which prints what
+# they do not. The firmware of a PC up to a boot sector that switches it off, and the firmware and
+# U-Boot of a riscv64 board with one and four vCPUs.
 
 . "$(dirname "$0")/../lib.sh"
 
@@ -80,14 +81,46 @@ done
 ordered=("$PLUGINS72/libcache.so" "$ours/libcache.so" "$ours/libexeclog.so,ifilter=sb"
     "$PLUGINS72/libexeclog.so,ifilter=sb")
 
+# What a table of devices says, QEMU's or ours as CSV: name, reads, writes.
+totals() {
+    sed 's/, /,/g' "$1" | awk -F, 'NR > 1 { print $1, $4, $6 }' | sort
+}
+
+# Ours counts what QEMU's counts.
+same_counts() {
+    "$qtrace_replay" -o "$tmp/theirs" --analyzer="$PLUGINS72/libhwprofile.so" "$tmp/run.qtr" &&
+        "$qtrace_replay" -o "$tmp/ours" --analyzer=hwprofile,format=csv "$tmp/run.qtr" &&
+        [[ $(wc -l <"$tmp/ours") -gt 3 ]] && diff <(totals "$tmp/theirs") <(totals "$tmp/ours")
+}
+
+# The plugin of our own, for one version of the interface.
+probe() {
+    # shellcheck disable=SC2046
+    cc -shared -fPIC -O2 -Wall -Wextra -Wno-unused-parameter -DQEMU_PLUGIN_API_VERSION="$1" \
+        $(pkg-config --cflags glib-2.0) -I"$top/libqtrace/include" "$top/tests/probe/machine.c" \
+        -o "$tmp/machine$1.so" -lglib-2.0 || not_ok "build" "machine.c, version $1"
+}
+
 if command -v qemu-system-x86_64 >"$tmp/stdout"; then
     {
         printf '\xfa\xba\x04\x06\xb8\x00\x20\xef\xf4\xeb\xfd' # cli, 0x2000 to port 0x604, hlt
         head -c 499 /dev/zero
         printf '\x55\xaa'
     } >"$tmp/disk"
-    pc=(qemu-system-x86_64 -m 32 -serial none -drive "file=$tmp/disk,format=raw")
-    parity "PC" "${pc[@]}" -- "${counting[@]}" "${ordered[@]//=sb/=movl}"
+    pc=(-m 32 -serial none -drive "file=$tmp/disk,format=raw")
+    parity "PC" qemu-system-x86_64 "${pc[@]}" -- "${counting[@]}" "${ordered[@]//=sb/=movl}"
+    check "PC: hwprofile of ours and QEMU's" same_counts
+    for pair in 1:qemu-system-x86_64 "4:$SYSTEM100/qemu-system-x86_64" \
+        "7:$SYSTEM111/qemu-system-x86_64"; do
+        version=${pair%%:*}
+        if command -v "${pair#*:}" >"$tmp/stdout"; then
+            probe "$version"
+            parity "PC, interface version $version" "${pair#*:}" "${pc[@]}" -- \
+                "$tmp/machine$version.so"
+        else
+            skip "PC, interface version $version" "there is no ${pair#*:}"
+        fi
+    done
 else
     skip "PC" "there is no qemu-system-x86_64"
 fi
