@@ -151,7 +151,9 @@ static int report_health(const char *path)
         host_message("%s: qtrace-dump --verify shows all gaps", path);
     }
     if (n == 0 && status == EXIT_INCOMPLETE) {
-        host_message("%s: the trace has no end: its recorder was killed", path);
+        host_message("%s: the trace has no end: its recorder was killed%s", path,
+                     qtrace_reader_health(host.reader).salvaged
+                         ? "; all that it had recorded was replayed" : "");
     }
     return status;
 }
