@@ -502,6 +502,7 @@ static void free_original(struct original *o)
     for (i = 0; i < o->n_batches; i++) {
         free(o->batch[i]->foreign);
         free(o->batch[i]->wide);
+        free(o->batch[i]->device);
         free(o->batch[i]);
     }
     for (i = 0; i < o->n_translations; i++) {
