@@ -123,7 +123,8 @@ static bool same_form(const struct qt_definitions *d, const struct qt_form_slot 
 {
     return slot->number != 0 && slot->size == insn->size &&
            slot->extra == insn->data_size - insn->size &&
-           memcmp(d->column[QT_DEF_DATA].data + slot->data, insn->data, insn->data_size) == 0 &&
+           (insn->data_size == 0 ||
+            memcmp(d->column[QT_DEF_DATA].data + slot->data, insn->data, insn->data_size) == 0) &&
            strcmp((const char *)d->column[QT_DEF_DISAS].data + slot->disas, disas) == 0;
 }
 
