@@ -961,7 +961,7 @@ Test(recorder, stuck)
     p[2].blocks = 50 * QT_CHUNK_WORDS; /* this one comes late, and has nothing to wait for */
     push_many(&p[2]);
     begin = seconds_of(CLOCK_MONOTONIC) - begin;
-    cr_assert(begin > 0.4 && begin < 1.5, "they waited for %f s", begin);
+    cr_assert(begin > 0.4 && begin < 4, "they waited for %f s", begin);
 
     sem_post(&text_wanted);
     while (!qt_ring_is_low(&p[2].producer.ring)) {
@@ -1010,7 +1010,7 @@ Test(recorder, lives_while_stuck)
         }
     }
     begin = seconds_of(CLOCK_MONOTONIC) - begin;
-    cr_assert(begin > 0.3 && begin < 1.2, "they waited for %f s", begin);
+    cr_assert(begin > 0.3 && begin < 3, "they waited for %f s", begin);
     sem_post(&text_wanted);
     while (p.producer.tally) {
         p.blocks = QT_CHUNK_WORDS;
