@@ -476,6 +476,23 @@ int qt_builder_add(struct qt_builder *b, const struct qt_lengths *lengths,
                    : add_all(b, lengths, words, n_words, size, emit, sink, false);
 }
 
+void qt_builder_borrow(struct qt_builder *b, struct qt_encoder *spare)
+{
+    if (b->encoder.predictor.bits == 0) {
+        b->encoder = *spare;
+        *spare = (struct qt_encoder){0};
+    }
+}
+
+void qt_builder_return(struct qt_builder *b, struct qt_encoder *spare)
+{
+    if (!b->open) {
+        qt_encoder_finish(spare);
+        *spare = b->encoder;
+        b->encoder = (struct qt_encoder){0};
+    }
+}
+
 int qt_builder_flush(struct qt_builder *b, qt_builder_sink *emit, void *sink)
 {
     int result = QTRACE_OK;

@@ -63,6 +63,11 @@ int qt_builder_add(struct qt_builder *builder, const struct qt_lengths *lengths,
 /* Count words as lost, since nothing can be kept any more. */
 void qt_builder_skip(struct qt_builder *builder, const uint64_t *words, size_t n_words);
 
+/* Without an open frame a builder needs no encoder: streams can take turns with one. Returning is
+ * nothing as long as there is a frame. */
+void qt_builder_borrow(struct qt_builder *builder, struct qt_encoder *spare);
+void qt_builder_return(struct qt_builder *builder, struct qt_encoder *spare);
+
 /* Instructions of the last block that did not start, told outside the words. */
 void qt_builder_partial(struct qt_builder *builder, uint32_t remaining);
 

@@ -1,11 +1,10 @@
 /*
- * guest-path.c - which program a command line of user-mode QEMU runs
+ * guest-path.c - which program a command line of user-mode QEMU runs, with which plugins
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest-path.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static bool takes_value(const char *option)
@@ -34,4 +33,17 @@ const char *qt_guest_path(const char *const *word, size_t n)
         }
     }
     return NULL;
+}
+
+bool qt_command_has_plugin(const char *const *word, size_t n, const char *name)
+{
+    for (size_t i = 1; i + 1 < n && word[i][0] == '-'; i++) {
+        const char *option = word[i] + (word[i][1] == '-' ? 2 : 1);
+
+        if (strcmp(option, "plugin") == 0 && strstr(word[i + 1], name) != NULL) {
+            return true;
+        }
+        i += takes_value(option);
+    }
+    return false;
 }

@@ -8,6 +8,9 @@
 
 #define NO_UNIT UINT32_MAX
 
+/* Of memory, at most; a unit has several. */
+#define PAGE ((size_t)4096)
+
 /* ---- writing ---- */
 
 static uint32_t new_unit(struct qt_live *live)
@@ -17,11 +20,19 @@ static uint32_t new_unit(struct qt_live *live)
     if (unit == NULL) {
         return NO_UNIT;
     }
-    if (!qt_live_populate(unit, QT_LIVE_UNIT)) {
+    if (!qt_live_populate(unit, PAGE)) {
         qt_live_recycle(live, unit, QT_LIVE_UNIT);
         return NO_UNIT;
     }
     return (uint32_t)((size_t)(unit - live->arena) / QT_LIVE_UNIT);
+}
+
+/* More of a unit that has its pages up to the one of byte `from` (many journals are short). */
+static bool populate(uint8_t *unit, size_t from, size_t to)
+{
+    const size_t first = (from + PAGE - 1) / PAGE * PAGE, end = (to + PAGE - 1) / PAGE * PAGE;
+
+    return first >= end || qt_live_populate(unit + first, end - first);
 }
 
 static uint32_t next_of(const struct qt_live *live, uint32_t unit)
@@ -58,6 +69,9 @@ static bool append(struct qt_journal *j, struct qt_live *live, const void *data,
             }
             memcpy(qt_live_unit(live, j->last), &unit, sizeof(unit));
             j->last = unit;
+        }
+        if (!populate(qt_live_unit(live, j->last), UNIT_HEAD + used, UNIT_HEAD + used + n)) {
+            return false;
         }
         memcpy(qt_live_unit(live, j->last) + UNIT_HEAD + used, from, n);
         j->bytes += (uint32_t)n;

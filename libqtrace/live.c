@@ -204,6 +204,14 @@ void qt_live_leave(struct qt_live *live)
     replace(live->header, live->size, sizeof(*h));
 }
 
+void qt_live_drop(struct qt_live *live)
+{
+    if (live != NULL) {
+        live->fd = -1; /* the parent's, by number one of the guest's */
+        destroy(live);
+    }
+}
+
 /* ---- memory ---- */
 
 bool qt_live_populate(void *memory, size_t size)
@@ -249,7 +257,7 @@ void *qt_live_alloc(struct qt_live *live, size_t size)
     return memory;
 }
 
-void qt_live_recycle(struct qt_live *live, void *memory, size_t size)
+static void give_back(struct qt_live *live, void *memory, size_t size)
 {
     const size_t first = (size_t)((uint8_t *)memory - live->arena) / QT_LIVE_UNIT;
 
@@ -258,10 +266,20 @@ void qt_live_recycle(struct qt_live *live, void *memory, size_t size)
     pthread_mutex_unlock(&live->lock);
 }
 
+void qt_live_recycle(struct qt_live *live, void *memory, size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), all = units(size) * QT_LIVE_UNIT;
+
+    if (live->thrifty && page < all) {
+        madvise((uint8_t *)memory + page, all - page, MADV_REMOVE);
+    }
+    give_back(live, memory, size);
+}
+
 void qt_live_free(struct qt_live *live, void *memory, size_t size)
 {
     madvise(memory, units(size) * QT_LIVE_UNIT, MADV_REMOVE);
-    qt_live_recycle(live, memory, size);
+    give_back(live, memory, size);
 }
 
 /* ---- reading ---- */

@@ -56,6 +56,7 @@ struct qt_live {
     void *slots;
     pthread_mutex_t lock;
     uint8_t *used; /* per unit */
+    atomic_bool thrifty; /* recycled memory keeps a page only */
     size_t n_units;
 };
 
@@ -80,11 +81,14 @@ void qt_live_remove(struct qt_live *live, const char *path);
 /* In a forked child, before anything else: the memory becomes its own. */
 void qt_live_leave(struct qt_live *live);
 
+/* And when nothing of it is used any more: what is left of it there goes. */
+void qt_live_drop(struct qt_live *live);
+
 /* Memory in the arena, a unit or more; NULL: there is none. Nothing of it is populated. */
 void *qt_live_alloc(struct qt_live *live, size_t size);
 void qt_live_free(struct qt_live *live, void *memory, size_t size);
 
-/* The same for memory that will soon be wanted again: its pages stay. */
+/* The same for memory that will soon be wanted again: its pages stay, unless live->thrifty. */
 void qt_live_recycle(struct qt_live *live, void *memory, size_t size);
 
 /* Populate pages of the file, so that they can be written to. false: the disk is full. */

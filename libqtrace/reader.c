@@ -95,6 +95,8 @@ static void show_run(struct qtrace_run *run, const Qtrace__Run *m)
     run->values = m->values;
     run->phys = m->phys;
     run->one_thread = m->one_thread;
+    run->parent_pid = m->parent_pid;
+    run->parent_trace = known(m->parent_trace);
 }
 
 static void free_messages(struct qtrace_reader *r)

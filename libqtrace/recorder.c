@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -24,6 +25,14 @@
  * what there is always. */
 #define LIVE_EXTRA ((size_t)64 << 20)
 #define LIVE_MIN ((size_t)8 << 20)
+
+/* From so many live streams on they take turns with one encoder: each has a frame per visit, and is
+ * visited when a quarter of its ring is full. Before that each has a frame that stays open, the
+ * smaller the more there are. */
+#define MANY_STREAMS 32
+
+/* Names that are tried where another one will do. */
+#define MAX_NAMES 10000
 
 struct definition {
     struct definition *next;
@@ -47,6 +56,13 @@ struct qt_tally {
     size_t first;
 };
 
+/* Who forks; producer is NULL if the child cannot record on. */
+struct forking {
+    struct qt_producer *producer;
+    uint32_t vcpu;
+    uint64_t *slot; /* NULL = its own */
+};
+
 struct qt_recorder {
     pthread_mutex_t lock;
     pthread_cond_t room;   /* producers wait for chunks, close and stop for the thread */
@@ -59,7 +75,8 @@ struct qt_recorder {
     size_t ring_bytes, rings_bytes;
     _Atomic uint64_t seq;
     _Atomic uint64_t taken; /* by the thread: chunks of all rings, and all definitions */
-    atomic_bool abandoned; /* a forked child */
+    atomic_bool abandoned; /* a forked child that records nothing */
+    bool follow;           /* children shall be able to go on */
     bool opened, stopping, ended, stopped;
     struct qt_live *live; /* NULL = there is none */
     struct qt_live_options live_options;
@@ -77,11 +94,18 @@ struct qt_recorder {
     struct qt_loss overrun;
     struct qt_tally *tallies;
     struct qt_devices *devices; /* read without it; NULL = there are none */
+    atomic_uint forks; /* under way; the thread looks without lock */
+    struct forking forking;
+    bool working;      /* the thread may be changing what is its own */
 
     /* the thread's own */
-    const char *path;
+    const char *file; /* the name asked for */
+    bool another;     /* another one will do */
+    unsigned name;    /* which one is to be tried next: 0 = file itself */
+    char *path;       /* the name it got */
     struct qtrace_writer_options writer_options;
-    struct qtrace_writer *writer;
+    struct qtrace_writer *writer, *inherited;
+    struct qt_encoder spare; /* for builders without an open frame */
     struct qt_summary summary;
     struct qtrace_run run;
     bool run_written;
@@ -424,10 +448,12 @@ static void park(struct qt_recorder *r, struct qt_producer *p)
     p->next = nowhere;
 }
 
-/* Rings share their memory: the more there are, the smaller the next one is. */
+/* Rings share their memory: the more there are, the smaller the next one is. Most of it is for
+ * those that are as small as can be, of which there can be a thousand. */
 static size_t ring_size(const struct qt_recorder *r)
 {
-    size_t left = r->rings_used < r->rings_bytes ? (r->rings_bytes - r->rings_used) / 2 : 0;
+    size_t shared = r->rings_bytes / 8 * 3;
+    size_t left = r->rings_used < shared ? (shared - r->rings_used) / 2 : 0;
     return left < r->ring_bytes ? left : r->ring_bytes;
 }
 
@@ -481,7 +507,9 @@ static bool begin_tally(struct qt_recorder *r, struct qt_producer *p, uint32_t v
     return true;
 }
 
-bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu)
+/* continued: the vCPU began before the recording did. */
+static bool open_stream(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu,
+                        bool continued)
 {
     if (atomic_load(&r->abandoned)) {
         memset(p, 0, sizeof(*p));
@@ -495,11 +523,12 @@ bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcp
     while (p->open && wait_unless_stuck(r)) {
         /* what the vCPU before left behind is still being read */
     }
+    const uint64_t arg = 1;
     bool ok = p->open ? begin_tally(r, p, vcpu, r->n_streams)
                       : begin_stream(r, p, vcpu, r->n_streams);
     if (ok) {
         r->n_streams++;
-        put_event(p, QTRACE_EVENT_VCPU_INIT, take_seq(r), now(r), 0, NULL);
+        put_event(p, QTRACE_EVENT_VCPU_INIT, take_seq(r), now(r), continued, &arg);
     }
     pthread_mutex_unlock(&r->lock);
     return ok;
@@ -557,6 +586,11 @@ static void turn_tally(struct qt_recorder *r, struct qt_producer *p)
     if (!p->open && !r->stopping) {
         end_tally(r, p);
     }
+}
+
+bool qt_producer_open(struct qt_recorder *r, struct qt_producer *p, uint32_t vcpu)
+{
+    return open_stream(r, p, vcpu, false);
 }
 
 /* The last place and progress of a producer. Its thread may still be pushing (a machine's vCPUs
@@ -777,10 +811,16 @@ static void add_words(struct qt_recorder *r, struct qt_producer *p, const uint64
         qt_builder_skip(p->builder, words, n);
         return;
     }
+    qt_builder_borrow(p->builder, &r->spare);
     int result = qt_builder_add(p->builder, qt_writer_lengths(r->writer), words, n, size, emit, r);
     if (result == QTRACE_E_NOMEM) {
         note_no_memory(r);
     }
+}
+
+static bool are_many(const struct qt_recorder *r)
+{
+    return r->n_live >= MANY_STREAMS;
 }
 
 /* Words of the chunk behind the consumed ones, from where they have not been taken up to `end`. */
@@ -810,13 +850,79 @@ static void touch(struct qt_recorder *r, struct qt_producer *p)
     }
 }
 
-/* Take the chunks that a producer has handed over up to `head`. */
-static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head)
+/* With the lock held: nothing of the thread's own changes before it returns. */
+static void rest(struct qt_recorder *r, uint64_t ns)
+{
+    struct timespec until = deadline(ns);
+    r->working = false;
+    pthread_cond_broadcast(&r->room);
+    if (!r->forks) {
+        pthread_cond_timedwait(&r->wanted, &r->lock, &until);
+    }
+    while (r->forks) {
+        pthread_cond_wait(&r->wanted, &r->lock);
+    }
+    r->working = true;
+}
+
+static void let_fork(struct qt_recorder *r)
+{
+    if (atomic_load_explicit(&r->forks, memory_order_relaxed)) {
+        pthread_mutex_lock(&r->lock);
+        rest(r, 0);
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+/* How many of these words come before the last block? */
+static size_t words_before_last_block(const uint64_t *words, size_t n, unsigned more)
+{
+    size_t last = 0;
+
+    for (size_t i = 0; i < n; i += qt_word_length(words + i, n - i, more)) {
+        last = qt_word_is_block(words[i]) ? i : last;
+    }
+    return last;
+}
+
+/* Take words up to `end` and let the frame end with them, but for the last block: how far that gets
+ * is not known yet, so it stays in the ring. False: it is the only one there, it cannot stay. */
+static bool end_frame(struct qt_recorder *r, struct qt_producer *p, uint64_t chunk, size_t end)
+{
+    uint64_t *const words = qt_ring_chunk(&p->ring, chunk);
+    const size_t last = p->consumed + words_before_last_block(words + p->consumed,
+                                                              end - p->consumed, r->more);
+
+    if (!qt_word_is_block(words[last])) {
+        return false;
+    }
+    take_words(r, p, chunk, last);
+    p->consumed = last;
+    qt_builder_partial(p->builder, qt_word_block_left(words[last]));
+    int result = qt_builder_flush(p->builder, emit, r);
+    (void)result; /* noted by emit */
+    save(r, p, chunk);
+    words[last] &= ~((uint64_t)QT_LEFT_MASK << QT_LEFT_SHIFT); /* that is done */
+    if (are_many(r)) {
+        qt_builder_return(p->builder, &r->spare);
+    }
+    return true;
+}
+
+/* Take the chunks that a producer has handed over up to `head`. Of many streams none has a frame open
+ * between two visits, unless all is wanted, or the producer waits for room. */
+static bool consume(struct qt_recorder *r, struct qt_producer *p, uint64_t head, bool all)
 {
     uint64_t tail = atomic_load_explicit(&p->ring.tail, memory_order_relaxed);
     bool any = tail < head;
+    p->seen = head;
+    all |= !are_many(r) || atomic_load(&p->waiting);
     for (; tail < head; tail++) {
+        let_fork(r);
         touch(r, p);
+        if (!all && tail + 1 == head && end_frame(r, p, tail, QT_CHUNK_WORDS)) {
+            break;
+        }
         take_words(r, p, tail, QT_CHUNK_WORDS);
         qt_ring_forget(&p->ring, qt_ring_chunk(&p->ring, tail));
         p->consumed = 0;
@@ -850,7 +956,7 @@ static void write_definitions(struct qt_recorder *r)
 static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
 {
     uint64_t head = atomic_load(&p->ring.head);
-    consume(r, p, head);
+    consume(r, p, head, true);
     take_words(r, p, head, p->last_words);
     qt_builder_partial(p->builder, p->last_remaining);
     if (p->losing) {
@@ -858,6 +964,9 @@ static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
     }
     int result = qt_builder_flush(p->builder, emit, r);
     (void)result; /* noted by emit */
+    if (are_many(r)) {
+        qt_builder_return(p->builder, &r->spare);
+    }
     if (p->builder->pending) {
         note_no_memory(r);
         qt_writer_lose(r->writer, p->stream, p->vcpu, &p->builder->lost);
@@ -891,6 +1000,13 @@ static void release(struct qt_recorder *r, struct qt_producer *p)
     pthread_mutex_unlock(&r->lock);
 }
 
+static bool wants_visit(const struct qt_recorder *r, struct qt_producer *p, uint64_t head)
+{
+    const uint64_t chunks = head - p->seen;
+
+    return atomic_load(&p->waiting) || chunks > (are_many(r) ? p->ring.n_chunks / 4 : 0);
+}
+
 /* One look at every ring. Definitions are taken after a ring's head was read and before its
  * words are: so every block in the words is known. */
 static bool round_of_rings(struct qt_recorder *r)
@@ -899,15 +1015,18 @@ static bool round_of_rings(struct qt_recorder *r)
     pthread_mutex_lock(&r->lock);
     struct qt_producer *p = r->producers;
     pthread_mutex_unlock(&r->lock);
+    if (r->live) {
+        r->live->thrifty = are_many(r);
+    }
     while (p) {
         pthread_mutex_lock(&r->lock);
         bool closed = p->closed;
         struct qt_producer *next = p->link;
         pthread_mutex_unlock(&r->lock);
         uint64_t head = atomic_load_explicit(&p->ring.head, memory_order_acquire);
-        if (closed || head != atomic_load(&p->ring.tail)) {
+        if (closed || wants_visit(r, p, head)) {
             take_definitions(r);
-            any |= consume(r, p, head);
+            any |= consume(r, p, head, closed);
             if (closed) {
                 finish_producer(r, p);
                 release(r, p);
@@ -919,40 +1038,24 @@ static bool round_of_rings(struct qt_recorder *r)
     return any;
 }
 
-/* How many of these words come before the last block? */
-static size_t words_before_last_block(const uint64_t *words, size_t n, unsigned more)
-{
-    size_t last = 0;
-
-    for (size_t i = 0; i < n; i += qt_word_length(words + i, n - i, more)) {
-        last = qt_word_is_block(words[i]) ? i : last;
-    }
-    return last;
-}
-
 /* Let what a producer has pushed so far be in frames, but for the block that runs: how far it gets
  * is not known yet. */
 static void flush_producer(struct qt_recorder *r, struct qt_producer *p)
 {
-    const struct qt_frame_size at_once = {.rows = 0,
-                                          .bits = QT_BITS_USUAL,
-                                          .bits_full = QT_BITS_USUAL};
     const uint64_t head = atomic_load(&p->ring.head);
     uint64_t *const chunk = qt_ring_chunk(&p->ring, head);
     const uint64_t *next = __atomic_load_n(&p->next, __ATOMIC_ACQUIRE);
     const size_t end = next >= chunk && next <= chunk + QT_CHUNK_WORDS ? next - chunk : 0;
 
-    if (atomic_load(&p->ring.head) != head || p->losing || end <= p->consumed) {
+    if (atomic_load(&p->ring.head) != head || p->losing) {
         return;
     }
+    const bool more = end > (atomic_load(&p->ring.tail) == head ? p->consumed : 0);
     take_definitions(r);
-    consume(r, p, head);
-    const size_t n = words_before_last_block(chunk + p->consumed, end - p->consumed, r->more);
-    take_words(r, p, head, p->consumed + n);
-    p->consumed += n;
-    add_words(r, p, chunk + p->consumed, end - p->consumed, &at_once);
-    p->consumed = end;
-    save(r, p, head);
+    consume(r, p, head, more);
+    if (more) {
+        end_frame(r, p, head, end);
+    }
 }
 
 /* Everything that is old enough. */
@@ -990,8 +1093,7 @@ static void work(struct qt_recorder *r)
             return;
         }
         if (!any) {
-            struct timespec until = deadline(POLL_NS);
-            pthread_cond_timedwait(&r->wanted, &r->lock, &until);
+            rest(r, POLL_NS);
         }
         pthread_mutex_unlock(&r->lock);
     }
@@ -1017,6 +1119,58 @@ static int own_descriptors(struct qtrace_error *err)
         }
     }
     return QTRACE_OK;
+}
+
+/* FILE; if another name will do: FILE.PID, FILE.PID.2, FILE.PID.3, ... */
+static char *name_file(const struct qt_recorder *r)
+{
+    size_t size = strlen(r->file) + 32;
+    char *path = malloc(size);
+    if (path && r->name == 0) {
+        strcpy(path, r->file);
+    } else if (path && r->name == 1) {
+        snprintf(path, size, "%s.%d", r->file, (int)getpid());
+    } else if (path) {
+        snprintf(path, size, "%s.%d.%u", r->file, (int)getpid(), r->name);
+    }
+    return path;
+}
+
+static int open_file(struct qt_recorder *r, struct qtrace_error *err)
+{
+    int result;
+    do {
+        free(r->path);
+        r->path = name_file(r);
+        if (!r->path) {
+            return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
+        }
+        result = qtrace_writer_open(&r->writer, r->path, &r->writer_options, err);
+    } while (result == QTRACE_E_EXISTS && r->another && r->name++ < MAX_NAMES);
+    return result;
+}
+
+/* What a forked child has of its parent's writer: a copy of its memory. The file is not the
+ * child's; the number of its descriptor is one of the guest's. Afterwards all that is defined is
+ * in the child's file. */
+static int take_over(struct qt_recorder *r, struct qtrace_error *err)
+{
+    struct qtrace_writer *from = r->inherited;
+    if (!from) {
+        return QTRACE_OK;
+    }
+    r->inherited = NULL;
+    from->fd = -1;
+    write_run(r);
+    int result = qt_writer_adopt(r->writer, from, err);
+    qt_writer_discard(from);
+    if (result == QTRACE_OK) {
+        write_definitions(r);
+    } else {
+        qt_writer_discard(r->writer);
+        r->writer = NULL;
+    }
+    return result;
 }
 
 struct opening {
@@ -1050,6 +1204,7 @@ static void open_live(struct qt_recorder *r)
     if (!r->live_options.slots) {
         return;
     }
+    r->live_options.path = r->path;
     r->live_options.nonce = r->writer->nonce;
     live = qt_live_create(&r->live_options, &err);
     if (live && !qt_notes_init(live)) {
@@ -1084,6 +1239,7 @@ static void end_file(struct qt_recorder *r)
     sum->overrun = r->overrun;
     sum->bytes = qtrace_writer_size(r->writer);
     qt_writer_discard(r->writer);
+    r->writer = NULL;
 }
 
 static void *thread_main(void *data)
@@ -1092,14 +1248,17 @@ static void *thread_main(void *data)
     struct qt_recorder *r = opening->recorder;
     int result = own_descriptors(opening->err);
     if (result == QTRACE_OK) {
-        result = qtrace_writer_open(&r->writer, r->path, &r->writer_options, opening->err);
+        result = open_file(r, opening->err);
+    }
+    if (result == QTRACE_OK) {
+        result = take_over(r, opening->err);
     }
     if (result == QTRACE_OK) {
         open_live(r);
     }
     pthread_mutex_lock(&r->lock);
     opening->result = result;
-    r->opened = true;
+    r->opened = r->working = true;
     pthread_cond_broadcast(&r->room);
     pthread_mutex_unlock(&r->lock);
     if (result != QTRACE_OK) {
@@ -1111,6 +1270,7 @@ static void *thread_main(void *data)
     qt_live_remove(r->live, r->path);
     pthread_mutex_lock(&r->lock);
     r->ended = true;
+    r->working = false;
     pthread_cond_broadcast(&r->room);
     pthread_mutex_unlock(&r->lock);
     return NULL;
@@ -1139,6 +1299,17 @@ static int start_thread(struct qt_recorder *r, struct qtrace_error *err)
     return opening.result;
 }
 
+static void init_locks(struct qt_recorder *r)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->room, &monotonic);
+    pthread_cond_init(&r->wanted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options *options,
                       struct qtrace_error *err)
 {
@@ -1150,15 +1321,11 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
         free(devices);
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->room, &monotonic);
-    pthread_cond_init(&r->wanted, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    init_locks(r);
     clock_gettime(CLOCK_MONOTONIC, &r->start);
-    r->path = options->path;
+    r->file = options->path;
+    r->another = options->another;
+    r->follow = options->follow;
     r->writer_options = options->writer;
     r->ring_bytes = options->ring_bytes;
     r->rings_bytes = options->rings_bytes;
@@ -1169,7 +1336,6 @@ int qt_recorder_start(struct qt_recorder **out, const struct qt_recorder_options
     r->wait_ns = options->wait_ms * 1000000ull;
     r->flush_ms = options->flush_ms;
     r->live_options = (struct qt_live_options){
-        .path = options->path,
         .slots = options->slots,
         .slots_size = options->slots_size,
         .slot_size = options->slot_size,
@@ -1243,10 +1409,10 @@ static void give_up(struct qt_summary *summary)
                      "has no end, as the writer is stuck; qtrace-dump --recover gives it one");
 }
 
-void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summary *summary)
+bool qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summary *summary)
 {
     if (atomic_load(&r->abandoned)) {
-        return;
+        return false;
     }
     pthread_mutex_lock(&r->lock);
     bool first = !r->stopping;
@@ -1284,12 +1450,128 @@ void qt_recorder_stop(struct qt_recorder *r, const char *reason, struct qt_summa
         pthread_cond_broadcast(&r->room);
         pthread_mutex_unlock(&r->lock);
     }
+    return first;
+}
+
+const char *qt_recorder_path(const struct qt_recorder *r)
+{
+    return r->path;
+}
+
+/* ---- forks ------------------------------------------------------------------------------ */
+
+/* What the child gets must be whole: nobody is within the lock; and if the child shall go on, the
+ * thread is between two steps. It may be stuck in one, then this child cannot. Producers lie in
+ * memory that the child shares with its parent at first: what the child needs to know is noted. */
+void qt_recorder_before_fork(struct qt_recorder *r)
+{
+    struct timespec until = deadline(r->wait_ns);
+    int result = 0;
+    pthread_mutex_lock(&r->lock);
+    r->forks++;
+    while (r->follow && r->working && result != ETIMEDOUT) {
+        result = pthread_cond_timedwait(&r->room, &r->lock, &until);
+    }
+    bool live = self && qt_producer_is_live(self);
+    r->forking = (struct forking){
+        .producer = live && r->writer && !r->working ? self : NULL,
+        .vcpu = live ? self->vcpu : 0,
+        .slot = live && self->slot != &self->own_slot ? self->slot : NULL,
+    };
+}
+
+void qt_recorder_after_fork(struct qt_recorder *r)
+{
+    r->forks--;
+    pthread_cond_broadcast(&r->wanted);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Of the others there is nothing in the child: neither threads nor vCPUs. (The memory of their
+ * builders stays; the parent may have changed what points to it.) */
+static void forget_producers(struct qt_recorder *r)
+{
+    if (r->live) {
+        char *slot = r->live->slots;
+        for (uint32_t i = r->live->header->n_slots; i > 0; i--, slot += r->live_options.slot_size) {
+            memset(slot, 0, sizeof(struct qt_producer));
+            park(r, (struct qt_producer *)slot);
+        }
+    }
+    for (struct qt_producer *p = r->live ? NULL : r->producers; p; p = p->link) {
+        p->open = false;
+        park(r, p);
+    }
+    qt_live_drop(r->live);
+    r->live = NULL;
+    r->producers = NULL;
+    r->tallies = NULL;
+    r->n_live = r->n_streams = 0;
+    r->rings_used = 0;
 }
 
 void qt_recorder_abandon(struct qt_recorder *r)
 {
     if (r->live) {
-        qt_live_leave(r->live);
+        qt_live_leave(r->live); /* before anything is written to memory that lies there */
     }
     atomic_store(&r->abandoned, true);
+    r->working = false;
+    init_locks(r);
+    forget_producers(r);
+    waiting_first = NULL;
+}
+
+/* As qt_recorder_start, but for what was said there and what has been defined. */
+static void renew(struct qt_recorder *r, const char *file, bool has_pid)
+{
+    clock_gettime(CLOCK_MONOTONIC, &r->start);
+    r->seq = 0;
+    r->forks = 0;
+    r->patience = (struct patience){0};
+    r->opened = r->stopping = r->ended = r->stopped = r->run_written = false;
+    r->summary = (struct qt_summary){0};
+    r->overrun = (struct qt_loss){0};
+    r->noted = r->flushed = 0;
+    r->reason = NULL;
+    r->file = file;
+    r->name = has_pid ? 0 : 1;
+    r->another = true;
+    r->path = NULL; /* the parent's name is the run's now */
+    r->inherited = r->writer;
+    r->writer = NULL;
+}
+
+/* The vCPU of this thread goes on in a stream of its own. */
+static void continue_stream(struct qt_recorder *r, const struct forking *forking)
+{
+    struct qt_producer *p = forking->producer;
+    open_stream(r, p, forking->vcpu, true);
+    if (forking->slot) {
+        p->slot = forking->slot;
+        *p->slot = 0; /* what ran before is not in this trace */
+    }
+    turn_if_full(p);
+    for (uint64_t id = 0; id < r->n_translations; id++) {
+        qt_event(p, QTRACE_EVENT_TRANSLATION, 1, &id);
+    }
+}
+
+int qt_recorder_follow(struct qt_recorder *r, const char *file, bool has_pid,
+                       const struct qtrace_run *run, struct qtrace_error *err)
+{
+    qt_recorder_abandon(r);
+    if (!r->forking.producer) {
+        return qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX,
+                                "the parent's recorder was ending, or busy for too long");
+    }
+    renew(r, file, has_pid);
+    r->run = *run;
+    int result = start_thread(r, err);
+    if (result == QTRACE_OK) {
+        note_run(r);
+        atomic_store(&r->abandoned, false);
+        continue_stream(r, &r->forking);
+    }
+    return result;
 }

@@ -30,6 +30,8 @@ struct qt_recorder;
 
 struct qt_recorder_options {
     const char *path; /* absolute */
+    bool another;     /* if that exists or is being recorded: path.PID, path.PID.2, ... */
+    bool follow;      /* qt_recorder_follow shall be possible */
     struct qtrace_writer_options writer;
     size_t ring_bytes;  /* of one producer */
     size_t rings_bytes; /* of all */
@@ -70,6 +72,7 @@ struct qt_producer {
     struct qt_journal journal; /* recorder's thread */
     atomic_bool waiting; /* for the ring to be low */
     struct qt_builder *builder; /* recorder's thread */
+    uint64_t seen;             /* chunks that were handed over when the thread looked last */
     uint64_t consumed;         /* words of the chunk after the consumed ones that are done, too */
     atomic_bool closed;        /* no more words; set under recorder->lock */
     size_t last_words;         /* of the chunk that was being filled */
@@ -116,12 +119,27 @@ static inline bool qt_producer_is_live(const struct qt_producer *producer)
 }
 
 /* Write everything, close the file, end the thread. The recorder itself stays, as other
- * threads may still touch it. */
-void qt_recorder_stop(struct qt_recorder *recorder, const char *reason,
+ * threads may still touch it. Returns when all is done; true, with a summary, to the first who
+ * calls it. */
+bool qt_recorder_stop(struct qt_recorder *recorder, const char *reason,
                       struct qt_summary *summary);
 
-/* In a forked child: record nothing any more, touch nothing. */
+/* The file that is written. It lives as long as the recorder. */
+const char *qt_recorder_path(const struct qt_recorder *recorder);
+
+/* Around a fork: before it, and then in the parent. */
+void qt_recorder_before_fork(struct qt_recorder *recorder);
+void qt_recorder_after_fork(struct qt_recorder *recorder);
+
+/* In the child, before anything else happens there: one of these two. Record nothing any more,
+ * touch nothing that is the parent's; */
 void qt_recorder_abandon(struct qt_recorder *recorder);
+
+/* or record on, on this thread as the only one, into a file of the child's own with definitions of
+ * all translations so far: `file` if its name has the process id (has_pid), else file.PID; if that
+ * exists, as in options->another. An error: as abandoned. */
+int qt_recorder_follow(struct qt_recorder *recorder, const char *file, bool has_pid,
+                       const struct qtrace_run *run, struct qtrace_error *err) QTRACE_MUST_USE;
 
 /* The producer that this thread filled last; NULL = none yet. */
 struct qt_producer *qt_producer_self(void);

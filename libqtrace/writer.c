@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -222,32 +223,46 @@ static void uncreate(const char *path, bool overwrite)
     }
 }
 
-static int create(const char *path, bool overwrite, struct qtrace_error *err)
+/* Ours alone, and empty. The lock lasts as long as the file is open: it tells others that the trace
+ * is being recorded. (Where files cannot be locked it tells nothing.) */
+static int claim(int fd, struct qtrace_error *err)
 {
-    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | (overwrite ? 0 : O_EXCL);
-    int fd = open(path, flags, 0666);
     struct stat st;
 
-    if (fd < 0 && errno == EEXIST) {
-        qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "exists; use overwrite=on");
-        return -1;
-    }
-    if (fd < 0) {
-        qt_io_error(err, errno, UINT64_MAX, "cannot create");
-        return -1;
-    }
     if (fstat(fd, &st) < 0) {
-        qt_io_error(err, errno, UINT64_MAX, "cannot create");
-    } else if (!S_ISREG(st.st_mode)) {
-        qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "is not a regular file");
-    } else if (overwrite && ftruncate(fd, 0) < 0) {
-        qt_io_error(err, errno, UINT64_MAX, "cannot empty");
-    } else {
-        return fd;
+        return qt_io_error(err, errno, UINT64_MAX, "cannot create");
     }
-    uncreate(path, overwrite);
-    close(fd);
-    return -1;
+    if (!S_ISREG(st.st_mode)) {
+        return qtrace_error_set(err, QTRACE_E_IO, UINT64_MAX, "is not a regular file");
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        return qtrace_error_set(err, QTRACE_E_EXISTS, UINT64_MAX, "is being recorded");
+    }
+    if (st.st_size > 0 && ftruncate(fd, 0) < 0) {
+        return qt_io_error(err, errno, UINT64_MAX, "cannot empty");
+    }
+    return QTRACE_OK;
+}
+
+static int create(const char *path, bool overwrite, int *fd, struct qtrace_error *err)
+{
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | (overwrite ? 0 : O_EXCL);
+    int ret;
+
+    *fd = open(path, flags, 0666);
+    if (*fd < 0 && errno == EEXIST) {
+        return qtrace_error_set(err, QTRACE_E_EXISTS, UINT64_MAX, "exists; use overwrite=on");
+    }
+    if (*fd < 0) {
+        return qt_io_error(err, errno, UINT64_MAX, "cannot create");
+    }
+    ret = claim(*fd, err);
+    if (ret < 0) {
+        uncreate(path, overwrite);
+        close(*fd);
+        *fd = -1;
+    }
+    return ret;
 }
 
 /* Nobody must be able to guess it; time and process are better than giving up. */
@@ -328,8 +343,10 @@ int qtrace_writer_open(struct qtrace_writer **out, const char *path,
     }
     w->level = options->level;
     w->nonce = random_nonce();
-    w->fd = create(path, options->overwrite, err);
-    ret = w->fd < 0 ? QTRACE_E_IO : begin(w, options->producer, err);
+    ret = create(path, options->overwrite, &w->fd, err);
+    if (ret == QTRACE_OK) {
+        ret = begin(w, options->producer, err);
+    }
     if (ret < 0) {
         if (w->fd >= 0) {
             uncreate(path, options->overwrite);
@@ -378,6 +395,8 @@ static Qtrace__Run run_message(const struct qtrace_run *run)
     m.values = run->values;
     m.phys = run->phys;
     m.one_thread = run->one_thread;
+    m.parent_pid = run->parent_pid;
+    m.parent_trace = text(run->parent_trace);
     return m;
 }
 
@@ -536,6 +555,35 @@ int qt_writer_merge(struct qtrace_writer *w, const struct qtrace_translation *tr
         ret = merge(w, translation, translation->id - first, NULL);
     }
     return ret < 0 && w->error.code == QTRACE_OK ? fail(w, NULL, ret, "out of memory") : ret;
+}
+
+int qt_writer_adopt(struct qtrace_writer *writer, struct qtrace_writer *from,
+                    struct qtrace_error *err)
+{
+    size_t i;
+    int ret = from->error.code == QTRACE_OK ? flush_merged(from, err) : sticky(from, err);
+
+    if (ret < 0) {
+        return ret;
+    }
+    writer->lengths = from->lengths;
+    writer->contents = from->contents;
+    writer->kept = from->kept;
+    writer->n_kept = from->n_kept;
+    writer->cap_kept = from->cap_kept;
+    writer->n_translations = from->n_translations;
+    from->lengths = (struct qt_lengths){0};
+    from->contents = (struct qt_contents){0};
+    from->kept = NULL;
+    from->n_kept = 0;
+    for (i = 0; ret == QTRACE_OK && i < writer->n_kept; i++) {
+        struct qt_frame frame = writer->kept[i].frame;
+
+        frame.info.copy = false;
+        ret = put_frame(writer, &frame, writer->kept[i].stored, writer->kept[i].size, err);
+    }
+    writer->n_written = ret == QTRACE_OK ? writer->n_translations : 0;
+    return ret;
 }
 
 int qtrace_writer_define(struct qtrace_writer *writer,

@@ -93,6 +93,11 @@ int qt_writer_end(struct qtrace_writer *writer, const char *reason, uint64_t tim
 void qt_writer_sum(const struct qtrace_writer *writer, struct qt_loss *written,
                    struct qt_loss *lost);
 
+/* In a forked child: the definitions of its parent's writer, of which the child has a copy, become
+ * those of a new one that has its run and nothing else. `from` is left without them. */
+int qt_writer_adopt(struct qtrace_writer *writer, struct qtrace_writer *from,
+                    struct qtrace_error *err) QTRACE_MUST_USE;
+
 /* For a file that exists (recover.c). */
 
 /* As qtrace_writer_run, of a message. */

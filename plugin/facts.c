@@ -74,10 +74,15 @@ static const char *host_text(void)
     return uname(&u) ? NULL : g_strdup_printf("%s %s %s", u.sysname, u.release, u.machine);
 }
 
-void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info)
+static uint64_t time_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info)
+{
     run->target = g_strdup(info->target_name);
     run->system = info->system_emulation;
     if (info->system_emulation) {
@@ -92,12 +97,20 @@ void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info)
     read_command_line(run);
     run->option = qt_options_text(&qt_plugin.options, &run->n_option);
     run->host = host_text();
-    run->start_time = (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    run->start_time = time_now();
     run->pid = getpid();
     run->mem = qt_plugin.options.mem;
     run->values = qt_plugin.options.values;
     run->phys = qt_plugin.options.phys;
     run->disas = qt_plugin.options.disas;
+}
+
+void qt_facts_forked(struct qtrace_run *run, const char *parent_trace)
+{
+    run->parent_pid = run->pid;
+    run->parent_trace = parent_trace;
+    run->pid = getpid();
+    run->start_time = time_now();
 }
 
 void qt_facts_guest(struct qtrace_run *run)

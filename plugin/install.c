@@ -3,16 +3,34 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "callbacks.h"
+#include "guest-path.h"
 
 struct qt_plugin qt_plugin;
+
+/* A program that the guest executes may be run by a QEMU with its own QEMU_PLUGIN, and so by a
+ * recorder with the same options. It shall neither fail nor harm the trace that is there. */
+static bool is_inherited(void)
+{
+    Dl_info self;
+    if (qt_plugin.system || !dladdr(&qt_plugin, &self)) {
+        return false;
+    }
+    const char *slash = strrchr(self.dli_fname, '/');
+    return !qt_command_has_plugin(qt_plugin.run.command_line, qt_plugin.run.n_command_line,
+                                  slash ? slash + 1 : self.dli_fname);
+}
 
 static bool start(const struct qt_options *options)
 {
     struct qt_recorder_options recorder = {
-        .path = options->out,
+        .path = qt_options_path(options),
+        .another = is_inherited(),
+        .follow = options->follow,
         .writer = {.struct_size = sizeof(recorder.writer),
                    .level = options->level,
                    .overwrite = options->overwrite,
@@ -31,7 +49,7 @@ static bool start(const struct qt_options *options)
     };
     struct qtrace_error err = {0};
     if (qt_recorder_start(&qt_plugin.recorder, &recorder, &err) != QTRACE_OK) {
-        fprintf(stderr, "qtrace: %s: %s\n", options->out, err.message);
+        fprintf(stderr, "qtrace: %s: %s\n", recorder.path, err.message);
         return false;
     }
     const struct qtrace_error *live = qt_recorder_live_error(qt_plugin.recorder);
@@ -73,6 +91,15 @@ static bool settle_phys(struct qt_options *options)
     return true;
 }
 
+static bool following_is_possible(const struct qt_options *options)
+{
+    if (options->follow && qt_plugin.system) {
+        fprintf(stderr, "qtrace: follow=fork is for user mode; a machine does not fork\n");
+        return false;
+    }
+    return true;
+}
+
 static bool is_before_8_2(const char *version)
 {
     int major, minor;
@@ -102,7 +129,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
     qt_plugin.careful = info->system_emulation;
     qt_plugin.callbacks_per_insn =
         qt_plugin.api < 2 && info->system_emulation && info->system.max_vcpus > 1;
-    if (!values_are_possible(&qt_plugin.options) || !settle_phys(&qt_plugin.options)) {
+    if (!values_are_possible(&qt_plugin.options) || !settle_phys(&qt_plugin.options) ||
+        !following_is_possible(&qt_plugin.options)) {
         return 1;
     }
     choose_callbacks();

@@ -1,5 +1,5 @@
 /*
- * lifecycle.c - vCPUs come and go, system calls, flushes, forks, the end
+ * lifecycle.c - vCPUs come and go, system calls, flushes, the end
  *
  * Up to API 6 a callback begins with the plugin's id, from API 7 on it ends with userdata; and
  * from 7 on every registration function takes that userdata. Passing the argument to an older
@@ -164,7 +164,7 @@ static void flush(void)
 
 /* On a thread of the guest's: a closed pipe, or a file that must not grow, is no reason to end with
  * a signal. */
-static void say(const char *text)
+void qt_say(const char *text)
 {
     sigset_t signals, before, pending;
     sigemptyset(&signals);
@@ -186,9 +186,10 @@ static void print_loss(const struct qt_loss *loss, const char *why)
         snprintf(text, sizeof(text),
                  "qtrace: %s: lost %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
                  " accesses, %" PRIu64 " events: %s\n",
-                 qt_plugin.options.out, loss->blocks, loss->insns, loss->accesses, loss->events,
+                 qt_recorder_path(qt_plugin.recorder), loss->blocks, loss->insns, loss->accesses,
+                 loss->events,
                  why);
-        say(text);
+        qt_say(text);
     }
 }
 
@@ -206,11 +207,12 @@ static void print_losses(const struct qt_summary *s)
 
 static void print_summary(const struct qt_summary *s)
 {
+    const char *path = qt_recorder_path(qt_plugin.recorder);
     char text[PATH_MAX + 512];
     if (s->error.code != QTRACE_OK) {
-        snprintf(text, sizeof(text), "qtrace: %s: %s\n", qt_plugin.options.out,
+        snprintf(text, sizeof(text), "qtrace: %s: %s\n", path,
                  s->error.message);
-        say(text);
+        qt_say(text);
     }
     print_losses(s);
     if (qt_plugin.options.verbose) {
@@ -218,22 +220,18 @@ static void print_summary(const struct qt_summary *s)
                  "qtrace: %s: %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
                  " accesses, %" PRIu64 " events in %" PRIu64 " streams, %" PRIu64
                  " translations, %" PRIu64 " bytes\n",
-                 qt_plugin.options.out, s->blocks, s->insns, s->accesses, s->events, s->streams,
+                 path, s->blocks, s->insns, s->accesses, s->events, s->streams,
                  s->translations, s->bytes);
-        say(text);
+        qt_say(text);
     }
 }
 
 static void at_exit(void)
 {
     struct qt_summary summary = {0};
-    qt_recorder_stop(qt_plugin.recorder, "exit", &summary);
-    print_summary(&summary);
-}
-
-static void forked(void)
-{
-    qt_recorder_abandon(qt_plugin.recorder);
+    if (qt_recorder_stop(qt_plugin.recorder, "exit", &summary)) {
+        print_summary(&summary);
+    }
 }
 
 /* ---- dialects ------------------------------------------------------------------------- */
@@ -356,5 +354,5 @@ void qt_lifecycle_register(qemu_plugin_id_t id)
             (void *)qemu_plugin_register_vcpu_discon_cb;
         discon(id, 7 /* all types */, v7 ? (void *)discon_v7 : (void *)discon_v6, NULL);
     }
-    pthread_atfork(NULL, NULL, forked);
+    qt_fork_register();
 }

@@ -25,34 +25,48 @@ static bool parse_on_off(const char *value, bool *result)
            parse_switch(value, "yes", "no", result);
 }
 
-/* %p is the process id, %% a percent sign; the rest stays. Relative to the directory in which
- * QEMU was started: the guest may change it. */
-static char *expand_path(const char *value)
+/* Relative to the directory in which QEMU was started: the guest may change it. */
+static bool parse_out(struct qt_options *o, const char *value)
 {
     char cwd[PATH_MAX];
     GString *path = g_string_new(NULL);
     if (value[0] != '/' && getcwd(cwd, sizeof(cwd))) {
-        g_string_append_printf(path, "%s/", cwd);
+        for (const char *c = cwd; *c; c++) {
+            g_string_append_printf(path, *c == '%' ? "%%%%" : "%c", *c);
+        }
+        g_string_append_c(path, '/');
     }
-    for (; *value; value++) {
-        if (value[0] == '%' && value[1] == 'p') {
+    g_string_append(path, value);
+    g_free(o->out);
+    o->out = g_string_free(path, FALSE);
+    return *value;
+}
+
+/* %p is the process id, %% a percent sign; the rest stays. */
+char *qt_options_path(const struct qt_options *o)
+{
+    GString *path = g_string_new(NULL);
+    for (const char *c = o->out; *c; c++) {
+        if (c[0] == '%' && c[1] == 'p') {
             g_string_append_printf(path, "%d", (int)getpid());
-            value++;
-        } else if (value[0] == '%' && value[1] == '%') {
-            g_string_append_c(path, '%');
-            value++;
+            c++;
         } else {
-            g_string_append_c(path, *value);
+            g_string_append_c(path, *c);
+            c += c[0] == '%' && c[1] == '%';
         }
     }
     return g_string_free(path, FALSE);
 }
 
-static bool parse_out(struct qt_options *o, const char *value)
+bool qt_options_path_has_pid(const struct qt_options *o)
 {
-    g_free(o->out);
-    o->out = *value ? expand_path(value) : NULL;
-    return *value;
+    for (const char *c = o->out; *c; c++) {
+        if (c[0] == '%' && c[1] == 'p') {
+            return true;
+        }
+        c += c[0] == '%' && c[1] == '%';
+    }
+    return false;
 }
 
 static bool parse_overwrite(struct qt_options *o, const char *value)
@@ -114,6 +128,11 @@ static bool parse_flush(struct qt_options *o, const char *value)
     return qt_parse_duration(value, &o->flush_ms) && o->flush_ms > 0;
 }
 
+static bool parse_follow(struct qt_options *o, const char *value)
+{
+    return parse_switch(value, "fork", "off", &o->follow);
+}
+
 static bool parse_verbose(struct qt_options *o, const char *value)
 {
     return parse_on_off(value, &o->verbose);
@@ -135,6 +154,8 @@ static const struct option {
     {"loss", "block|drop", "when a ring is full: wait, or count a loss (block)", parse_loss},
     {"wait", "500ms|2s|...", "longest wait for a writer that is stuck (5s)", parse_wait},
     {"flush", "100ms|1s|...", "longest time until rows are in the file (1s)", parse_flush},
+    {"follow", "fork|off", "record forked children, too, each in a file of its own (off)",
+     parse_follow},
     {"verbose", "on|off", "say at the end what was recorded (off)", parse_verbose},
 };
 
@@ -202,6 +223,7 @@ const char *const *qt_options_text(const struct qt_options *o, size_t *n)
     text[i++] = o->drop ? "loss=drop" : "loss=block";
     text[i++] = g_strdup_printf("wait=%ums", o->wait_ms);
     text[i++] = g_strdup_printf("flush=%ums", o->flush_ms);
+    text[i++] = o->follow ? "follow=fork" : "follow=off";
     text[i++] = o->verbose ? "verbose=on" : "verbose=off";
     *n = i;
     return text;

@@ -3,8 +3,8 @@
  *
  * The plugin is glue: QEMU's callbacks in, libqtrace's recorder out. install.c reads the
  * options and registers; translate.c describes a block, with disas.c, and instruments it;
- * callbacks.c is the hot path; lifecycle.c is everything that happens rarely; api.c finds what
- * QEMU offers.
+ * callbacks.c is the hot path; lifecycle.c is everything that happens rarely, with fork.c; api.c
+ * finds what QEMU offers.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,8 +20,8 @@
 #define QT_MAX_VCPUS 65536
 
 struct qt_options {
-    char *out; /* absolute, %p replaced */
-    bool overwrite, mem, values, phys, disas, drop, verbose;
+    char *out; /* absolute, with %p and %% */
+    bool overwrite, mem, values, phys, disas, drop, follow, verbose;
     bool phys_auto; /* phys is to be what is possible */
     unsigned level, wait_ms, flush_ms;
     size_t ring, rings;
@@ -61,11 +61,16 @@ extern union qt_vcpu qt_vcpus[QT_MAX_VCPUS];
 
 /* Parse argv into options. False: an explanation has been printed. */
 bool qt_options_parse(struct qt_options *options, int argc, char **argv);
+/* The trace of this process, to be freed; and has its name the process id? */
+char *qt_options_path(const struct qt_options *options);
+bool qt_options_path_has_pid(const struct qt_options *options);
 const char *const *qt_options_text(const struct qt_options *options, size_t *n);
 
 /* The run's facts that are known at install, and those that are known once the guest runs. */
 void qt_facts_install(struct qtrace_run *run, const qemu_info_t *info);
 void qt_facts_guest(struct qtrace_run *run);
+/* This process was forked from the one whose facts these are. */
+void qt_facts_forked(struct qtrace_run *run, const char *parent_trace);
 
 /* The disassembly of an instruction with these bytes, to be freed; empty: none. NULL: the
  * recorder's thread will make it, with qt_disas_later. */
@@ -82,6 +87,10 @@ void qt_translate_v1(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 void qt_translate_v7(struct qemu_plugin_tb *tb, void *userdata);
 
 void qt_lifecycle_register(qemu_plugin_id_t id);
+void qt_fork_register(void);
+
+/* On the standard error, without its buffers. */
+void qt_say(const char *text);
 
 /* Before the first block is instrumented: does one host thread run several vCPUs? */
 void qt_find_one_thread(void);

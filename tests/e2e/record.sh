@@ -23,7 +23,7 @@ record() {
 # ---- options
 
 for options in nonsense=1 mem=perhaps values=2 level=13 level=-1 level= ring=x ring=0 loss=never \
-    wait=5 wait=2h wait=-1s wait=5000000s; do
+    wait=5 wait=2h wait=-1s wait=5000000s follow=on; do
     record ",$options" 1
     if ((status != 0)) && grep -q "${options%%=*}" "$tmp/err"; then
         ok "$options is refused"
@@ -33,7 +33,7 @@ for options in nonsense=1 mem=perhaps values=2 level=13 level=-1 level= ring=x r
 done
 record ,nonsense=1 1
 for option in out= overwrite= mem= values= disas= ring= rings= level= loss= wait= \
-    verbose=; do
+    follow= verbose=; do
     check "an unknown option: the list has $option" grep -q "^  $option" "$tmp/err"
 done
 

@@ -78,13 +78,24 @@ static uint64_t phys_hash(const struct qtrace_batch *b, uint32_t row)
     return hash(hash(b->vaddr[row]) + hash(b->phys[row]) + what);
 }
 
-static void add_event(struct sums *s, enum qtrace_event_kind kind)
+static void add_event(struct sums *s, const struct qtrace_event *e)
 {
-    s->init += kind == QTRACE_EVENT_VCPU_INIT;
+    const enum qtrace_event_kind kind = e->kind;
+    s->init += kind == QTRACE_EVENT_VCPU_INIT && !e->arg[0];
     s->exit += kind == QTRACE_EVENT_VCPU_EXIT;
     s->syscalls += kind == QTRACE_EVENT_SYSCALL;
     s->rets += kind == QTRACE_EVENT_SYSCALL_RET;
     s->events += kind != QTRACE_EVENT_SYNC && kind != QTRACE_EVENT_LOST;
+}
+
+/* The trace of a forked child begins with the translations that its parent had made. */
+static bool inherits;
+
+static bool is_new_translation(const struct qtrace_event *e)
+{
+    inherits = (e->kind == QTRACE_EVENT_VCPU_INIT && e->arg[0]) ||
+               (e->kind == QTRACE_EVENT_TRANSLATION && inherits);
+    return e->kind == QTRACE_EVENT_TRANSLATION && !inherits;
 }
 
 /* Accesses of blocks that QEMU ran for them alone, to devices, and to nobody knows what. */
@@ -95,8 +106,8 @@ static uint64_t add_item(struct qtrace_reader *reader, const struct qtrace_item 
     struct sums *s = &sums[item->vcpu % N_VCPUS];
     const struct qtrace_batch *batch = item->batch;
     if (item->kind == QTRACE_ITEM_EVENT) {
-        add_event(s, item->event->kind);
-        return item->event->kind == QTRACE_EVENT_TRANSLATION;
+        add_event(s, item->event);
+        return is_new_translation(item->event);
     }
     if (item->kind == QTRACE_ITEM_RUN) {
         for (uint32_t i = item->block_begin; i < item->block_end; i++) {

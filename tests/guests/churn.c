@@ -2,8 +2,8 @@
 
 /*
  * Many short threads: N created and joined one after another, so that they share vCPU indexes,
- * then N that are all alive at once. Arguments: N (default 50); anything more, and each of the
- * latter is created when the one before it runs.
+ * then N that are all alive at once. Arguments: N (default 50); 1, and each of the latter is
+ * created when the one before it runs (default 0); how many come one after another, if not N.
  */
 
 #include <inttypes.h>
@@ -48,6 +48,8 @@ static void *together(void *arg)
 int main(int argc, char **argv)
 {
     unsigned int n = argc > 1 ? (unsigned int)atoi(argv[1]) : 50;
+    int in_turn = argc > 2 && atoi(argv[2]);
+    unsigned int short_ones = argc > 3 ? (unsigned int)atoi(argv[3]) : n;
     pthread_t *threads = calloc(n, sizeof(*threads));
     pthread_attr_t attr;
 
@@ -56,7 +58,7 @@ int main(int argc, char **argv)
     }
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 128 * 1024);
-    for (unsigned int i = 0; i < n; i++) {
+    for (unsigned int i = 0; i < short_ones; i++) {
         if (pthread_create(&threads[0], &attr, alone, (void *)(uintptr_t)i)) {
             fprintf(stderr, "cannot create thread %u\n", i);
             return 1;
@@ -70,7 +72,7 @@ int main(int argc, char **argv)
             return 1;
         }
         pthread_mutex_lock(&lock);
-        while (argc > 2 && alive <= i) {
+        while (in_turn && alive <= i) {
             pthread_cond_wait(&changed, &lock);
         }
         pthread_mutex_unlock(&lock);

@@ -1019,7 +1019,7 @@ Test(roundtrip, existing_file_is_kept)
     CHECK(qtrace_writer_open(&w, path, &options, NULL) == 0);
     CHECK(qtrace_writer_close(&w, "exit", 0, NULL) == 0);
     options.overwrite = false;
-    CHECK(qtrace_writer_open(&w, path, &options, &err) == QTRACE_E_IO);
+    CHECK(qtrace_writer_open(&w, path, &options, &err) == QTRACE_E_EXISTS);
     CHECK(strstr(err.message, "overwrite=on") != NULL);
     CHECK(w == NULL);
     unlink(path);

@@ -32,6 +32,10 @@ static void put_run(struct json *json, const struct qtrace_run *run)
     json_text(json, "qemu_version", run->qemu_version);
     json_text(json, "qemu_path", run->qemu_path);
     json_number(json, "pid", run->pid);
+    if (run->parent_pid != 0) {
+        json_number(json, "parent_pid", run->parent_pid);
+        json_text(json, "parent_trace", run->parent_trace);
+    }
     json_number(json, "api_min", run->api_min);
     json_number(json, "api_cur", run->api_cur);
     json_number(json, "api_used", run->api_used);

@@ -58,6 +58,16 @@ static void print_qemu(FILE *out, const struct qtrace_run *run)
             run->api_min, run->api_cur);
 }
 
+static void print_parent(FILE *out, const struct qtrace_run *run)
+{
+    if (run->parent_pid != 0) {
+        g_autofree char *trace =
+            text_safe(run->parent_trace != NULL ? run->parent_trace : "unknown");
+        fprintf(out, LABEL "process %" PRIu64 ", trace %s\n", "forked from", run->parent_pid,
+                trace);
+    }
+}
+
 static void print_start(FILE *out, const struct qtrace_run *run)
 {
     g_autoptr(GDateTime) time =
@@ -83,6 +93,7 @@ static void print_run(FILE *out, const struct qtrace_run *run)
     }
     print_words(out, "command", run->command_line, run->n_command_line, " ");
     print_qemu(out, run);
+    print_parent(out, run);
     print_text(out, "host", run->host);
     print_start(out, run);
     print_words(out, "options", run->option, run->n_option, ", ");

@@ -35,6 +35,7 @@ extern "C" {
     X(QTRACE_E_IO, -1, "input or output failed")                                          \
     X(QTRACE_E_NOMEM, -2, "out of memory")                                                \
     X(QTRACE_E_INVALID, -3, "invalid argument")                                           \
+    X(QTRACE_E_EXISTS, -4, "the file exists, or is being recorded")                       \
     X(QTRACE_E_FORMAT, -10, "not a qtrace file")                                          \
     X(QTRACE_E_TRUNCATED, -11, "the data ends too early")                                 \
     X(QTRACE_E_DAMAGED, -12, "the data is damaged")                                       \

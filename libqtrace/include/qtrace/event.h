@@ -176,6 +176,8 @@ struct qtrace_run {
     bool mem, disas, values, phys;
     bool one_thread; /* one host thread ran all vCPUs: the order of all streams is exact. With API 2
                         and later QEMU reports wrong vCPU indices then; they stand as reported. */
+    uint64_t parent_pid;      /* of the process that forked this one while it was recorded; 0 = none */
+    const char *parent_trace; /* and its trace */
 };
 
 #endif
