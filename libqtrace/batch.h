@@ -15,7 +15,8 @@ struct qt_batch_size {
 };
 
 /* The writable arrays are those that batch shows read-only. One allocation holds all but
- * foreign and wide, which grow (qt_grow), and device, with its names behind it; qtrace_batch_free(&batch) releases all. */
+ * foreign and wide, which grow (qt_grow), and device, with its names behind it;
+ * qtrace_batch_free(&batch) releases all. */
 struct qt_batch {
     struct qtrace_batch batch; /* first: a pointer to it is a pointer to the whole */
     size_t bytes;              /* of the allocation */

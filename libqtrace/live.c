@@ -42,18 +42,23 @@ static bool name_of(const char *path, char *name, size_t size)
 
 /* ---- making it ---- */
 
-/* A file that a killed recorder has left for a trace that is no more? */
+/* Has a killed recorder left this? Then it begins with the mark, or with nothing if the recorder
+ * was killed at once. */
 static bool is_stale(const char *name)
 {
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    char start[sizeof(magic)];
+    static const char nothing[sizeof(magic)];
+    char start[sizeof(magic)] = {0};
+    struct stat st;
     bool stale;
 
     if (fd < 0) {
         return false;
     }
-    stale = pread(fd, start, sizeof(start), 0) == (ssize_t)sizeof(start) &&
-            memcmp(start, magic, sizeof(magic)) == 0 && flock(fd, LOCK_SH | LOCK_NB) == 0;
+    stale = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && pread(fd, start, sizeof(start), 0) >= 0 &&
+            (memcmp(start, magic, sizeof(magic)) == 0 ||
+             memcmp(start, nothing, sizeof(nothing)) == 0) &&
+            flock(fd, LOCK_SH | LOCK_NB) == 0;
     close(fd);
     return stale;
 }
@@ -223,8 +228,8 @@ void qt_live_populate_slot(struct qt_live *live, void *slot)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     void *start = (void *)((uintptr_t)slot & ~(page - 1));
-    const uint32_t n = (uint32_t)(((uintptr_t)slot - (uintptr_t)live->slots) /
-                                  live->header->slot_size) + 1;
+    const uint32_t n =
+        (uint32_t)(((uintptr_t)slot - (uintptr_t)live->slots) / live->header->slot_size) + 1;
     uint32_t most = live->header->n_slots;
 
     if (!qt_live_populate(start, page)) {
@@ -288,9 +293,9 @@ void qt_live_free(struct qt_live *live, void *memory, size_t size)
 static bool is_sound(const struct qt_live_header *h, uint64_t size)
 {
     return h->arena == HEADER_SIZE && h->n_units <= size / QT_LIVE_UNIT - 1 &&
-           h->slots == HEADER_SIZE + h->n_units * QT_LIVE_UNIT && h->slots_size <= size - h->slots &&
-           h->slot_size >= sizeof(struct qt_producer) && h->notes.n_units <= h->n_units &&
-           h->notes.unit <= h->n_units - h->notes.n_units;
+           h->slots == HEADER_SIZE + h->n_units * QT_LIVE_UNIT &&
+           h->slots_size <= size - h->slots && h->slot_size >= sizeof(struct qt_producer) &&
+           h->notes.n_units <= h->n_units && h->notes.unit <= h->n_units - h->notes.n_units;
 }
 
 static int check_header(const struct qt_live_header *h, uint64_t size, uint64_t nonce,
@@ -347,8 +352,8 @@ int qt_live_open(struct qt_live **out, const char *path, uint64_t nonce, struct 
     if (live == NULL) {
         return qtrace_error_set(err, QTRACE_E_NOMEM, UINT64_MAX, "out of memory");
     }
-    live->fd = name_of(path, name, sizeof(name)) ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-                                                 : -1;
+    live->fd =
+        name_of(path, name, sizeof(name)) ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     ret = live->fd < 0 ? QTRACE_END : map_for_reading(live, nonce, name, err);
     if (ret != QTRACE_OK) {
         destroy(live);
@@ -370,16 +375,12 @@ bool qt_live_is_busy(const char *path)
     return busy;
 }
 
-void qt_live_discard(const char *path, uint64_t nonce)
+void qt_live_discard(const char *path)
 {
-    struct qt_live *live;
     char name[PATH_MAX];
 
-    if (qt_live_open(&live, path, nonce, NULL) == QTRACE_OK) {
-        if (name_of(path, name, sizeof(name))) {
-            unlink(name);
-        }
-        qt_live_close(live);
+    if (name_of(path, name, sizeof(name)) && is_stale(name)) {
+        unlink(name);
     }
 }
 

@@ -108,8 +108,8 @@ void qt_live_close(struct qt_live *live);
 /* Is the recorder of the trace at path at work? */
 bool qt_live_is_busy(const char *path);
 
-/* Remove the file that belongs to that trace, unless its recorder is at work. */
-void qt_live_discard(const char *path, uint64_t nonce);
+/* Remove the file, unless its recorder is at work: all that it had is in the trace. */
+void qt_live_discard(const char *path);
 
 /* Where an address of the process that wrote the file lies now. NULL: size bytes from there are
  * not in the arena. */

@@ -193,7 +193,6 @@ static int recover(struct qtrace_reader *r, const char *path, struct qtrace_erro
 int qtrace_recover(const char *path, struct qtrace_error *err)
 {
     struct qtrace_reader *r;
-    uint64_t nonce;
     int ret;
 
     if (qt_live_is_busy(path)) {
@@ -205,10 +204,9 @@ int qtrace_recover(const char *path, struct qtrace_error *err)
         return ret;
     }
     ret = r->file.tail < 0 && r->mark && r->end != NULL ? QTRACE_END : recover(r, path, err);
-    nonce = r->nonce;
     qtrace_reader_close(&r);
     if (ret >= 0) {
-        qt_live_discard(path, nonce);
+        qt_live_discard(path);
     }
     return ret;
 }

@@ -783,7 +783,8 @@ int qt_writer_frame(struct qtrace_writer *writer, const struct qt_encoder *encod
     return ret;
 }
 
-/* It cannot be encoded: there was no memory, or translations that came after an error are not known. */
+/* It cannot be encoded: there was no memory, or translations that came after an error are not
+ * known. */
 static void lose_batch(struct qtrace_writer *w, const struct qtrace_batch *b)
 {
     const struct qtrace_event *e = b->event;
