@@ -229,7 +229,7 @@ fi
 
 # QEMU lists vCPUs in the order of a hash table, which depends on the order in which they came.
 # Each of these begins when the one before it runs, so that there is one such order.
-run_both "$(qemu_of 4 x86_64)" "$tmp/api4.so,events" "$GUESTS/x86_64/churn" 40 apart
+run_both "$(qemu_of 4 x86_64)" "$tmp/api4.so,events" "$GUESTS/x86_64/churn" 40 1
 for file in live replayed; do
     grep 'init 40,' "$tmp/$file" | cut -d: -f 2 | tr ' ' '\n' | sed '/^$/d' >"$tmp/$file.order"
 done
@@ -243,7 +243,7 @@ else
 fi
 # More vCPUs than scoreboards begin with. QEMU makes them larger when a vCPU begins, and only those
 # that execute blocks wait meanwhile: the probe would crash if it looked in two inits at a time.
-run_both "$(qemu_of 4 x86_64)" "$tmp/api4.so,boards" "$GUESTS/x86_64/churn" 40 apart
+run_both "$(qemu_of 4 x86_64)" "$tmp/api4.so,boards" "$GUESTS/x86_64/churn" 40 1
 sort "$tmp/live" | grep -v 'vCPU .*board' >"$tmp/a"
 sort "$tmp/replayed" | grep -v 'vCPU .*board' >"$tmp/b"
 if cmp -s "$tmp/a" "$tmp/b" && (($(wc -l <"$tmp/a") > 6 * 40)); then
