@@ -731,14 +731,14 @@ Test(recorder, tiny_rings_that_block)
 
 Test(recorder, killed_with_words_and_open_frames)
 {
-    try(&(struct plan){.threads = 4, .lives = 3, .blocks = 20000,
+    try(&(struct plan){.threads = 4, .lives = 3, .blocks = 8000,
                        .ring_bytes = 32 * QT_CHUNK_BYTES, .foreign = true, .stay = true,
                        .live = true, .killed = true});
 }
 
 Test(recorder, killed_with_values)
 {
-    try(&(struct plan){.threads = 3, .lives = 2, .blocks = 10000, .user = true,
+    try(&(struct plan){.threads = 3, .lives = 2, .blocks = 4000, .user = true,
                        .more = QT_MORE_VALUES, .ring_bytes = 8 * QT_CHUNK_BYTES, .stay = true,
                        .live = true, .killed = true});
 }
