@@ -238,6 +238,34 @@ void qt_recorder_write_definitions(struct qt_recorder *r)
 
 /* ---- all rings ---- */
 
+/* A walk over all producers: for (w = begin_walk(r); w.p; walk_on(r, &w)). The current one may be
+ * released. */
+struct walk {
+    struct qt_producer *p, *next;
+    bool closed; /* as it was when the walk came to it */
+};
+
+static void walk_on(struct qt_recorder *r, struct walk *w)
+{
+    w->p = w->next;
+    if (w->p) {
+        pthread_mutex_lock(&r->lock);
+        w->closed = w->p->closed;
+        w->next = w->p->link;
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+static struct walk begin_walk(struct qt_recorder *r)
+{
+    struct walk w = {NULL, NULL, false};
+    pthread_mutex_lock(&r->lock);
+    w.next = r->producers;
+    pthread_mutex_unlock(&r->lock);
+    walk_on(r, &w);
+    return w;
+}
+
 /* The end of a stream: the chunk that was being filled, what was lost at the end. */
 static void finish_producer(struct qt_recorder *r, struct qt_producer *p)
 {
@@ -298,28 +326,20 @@ static bool wants_visit(const struct qt_recorder *r, struct qt_producer *p, uint
 static bool round_of_rings(struct qt_recorder *r)
 {
     bool any = false;
-    pthread_mutex_lock(&r->lock);
-    struct qt_producer *p = r->producers;
-    pthread_mutex_unlock(&r->lock);
     if (r->live) {
         r->live->thrifty = are_many(r);
     }
-    while (p) {
-        pthread_mutex_lock(&r->lock);
-        bool closed = p->closed;
-        struct qt_producer *next = p->link;
-        pthread_mutex_unlock(&r->lock);
-        uint64_t head = atomic_load_explicit(&p->ring.head, memory_order_acquire);
-        if (closed || wants_visit(r, p, head)) {
+    for (struct walk w = begin_walk(r); w.p; walk_on(r, &w)) {
+        uint64_t head = atomic_load_explicit(&w.p->ring.head, memory_order_acquire);
+        if (w.closed || wants_visit(r, w.p, head)) {
             qt_recorder_take_definitions(r);
-            any |= consume(r, p, head, closed);
-            if (closed) {
-                finish_producer(r, p);
-                release(r, p);
+            any |= consume(r, w.p, head, w.closed);
+            if (w.closed) {
+                finish_producer(r, w.p);
+                release(r, w.p);
                 any = true;
             }
         }
-        p = next;
     }
     return any;
 }
@@ -347,18 +367,10 @@ static void flush_producer(struct qt_recorder *r, struct qt_producer *p)
 /* Everything that is old enough. */
 static void flush_all(struct qt_recorder *r)
 {
-    pthread_mutex_lock(&r->lock);
-    struct qt_producer *p = r->producers;
-    pthread_mutex_unlock(&r->lock);
-    while (p) {
-        pthread_mutex_lock(&r->lock);
-        bool closed = p->closed;
-        struct qt_producer *next = p->link;
-        pthread_mutex_unlock(&r->lock);
-        if (!closed) {
-            flush_producer(r, p);
+    for (struct walk w = begin_walk(r); w.p; walk_on(r, &w)) {
+        if (!w.closed) {
+            flush_producer(r, w.p);
         }
-        p = next;
     }
     qt_recorder_write_definitions(r);
     r->flushed = qt_recorder_now(r);

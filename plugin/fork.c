@@ -26,12 +26,12 @@ static void after_fork(void)
 static void follow(void)
 {
     const struct qt_options *o = &qt_plugin.options;
-    char *file = qt_options_path(o);
+    bool has_pid;
+    char *file = qt_options_path(o, &has_pid);
     struct qtrace_error err = {0};
     char text[512];
     qt_facts_forked(&qt_plugin.run, qt_recorder_path(qt_plugin.recorder));
-    if (qt_recorder_follow(qt_plugin.recorder, file, qt_options_path_has_pid(o), &qt_plugin.run,
-                           &err) != QTRACE_OK) {
+    if (qt_recorder_follow(qt_plugin.recorder, file, has_pid, &qt_plugin.run, &err) != QTRACE_OK) {
         snprintf(text, sizeof(text), "qtrace: process %d is not recorded: %s\n", (int)getpid(),
                  err.message);
         qt_say(text);

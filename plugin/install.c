@@ -27,8 +27,9 @@ static bool is_inherited(void)
 
 static bool start(const struct qt_options *options)
 {
+    bool has_pid;
     struct qt_recorder_options recorder = {
-        .path = qt_options_path(options),
+        .path = qt_options_path(options, &has_pid),
         .another = is_inherited(),
         .follow = options->follow,
         .writer = {.struct_size = sizeof(recorder.writer),

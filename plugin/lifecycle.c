@@ -187,8 +187,7 @@ static void print_loss(const struct qt_loss *loss, const char *why)
                  "qtrace: %s: lost %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
                  " accesses, %" PRIu64 " events: %s\n",
                  qt_recorder_path(qt_plugin.recorder), loss->blocks, loss->insns, loss->accesses,
-                 loss->events,
-                 why);
+                 loss->events, why);
         qt_say(text);
     }
 }

@@ -43,12 +43,14 @@ static bool parse_out(struct qt_options *o, const char *value)
 }
 
 /* %p is the process id, %% a percent sign; the rest stays. */
-char *qt_options_path(const struct qt_options *o)
+char *qt_options_path(const struct qt_options *o, bool *has_pid)
 {
     GString *path = g_string_new(NULL);
+    *has_pid = false;
     for (const char *c = o->out; *c; c++) {
         if (c[0] == '%' && c[1] == 'p') {
             g_string_append_printf(path, "%d", (int)getpid());
+            *has_pid = true;
             c++;
         } else {
             g_string_append_c(path, *c);
@@ -56,17 +58,6 @@ char *qt_options_path(const struct qt_options *o)
         }
     }
     return g_string_free(path, FALSE);
-}
-
-bool qt_options_path_has_pid(const struct qt_options *o)
-{
-    for (const char *c = o->out; *c; c++) {
-        if (c[0] == '%' && c[1] == 'p') {
-            return true;
-        }
-        c += c[0] == '%' && c[1] == '%';
-    }
-    return false;
 }
 
 static bool parse_overwrite(struct qt_options *o, const char *value)

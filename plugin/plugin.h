@@ -62,8 +62,7 @@ extern union qt_vcpu qt_vcpus[QT_MAX_VCPUS];
 /* Parse argv into options. False: an explanation has been printed. */
 bool qt_options_parse(struct qt_options *options, int argc, char **argv);
 /* The trace of this process, to be freed; and has its name the process id? */
-char *qt_options_path(const struct qt_options *options);
-bool qt_options_path_has_pid(const struct qt_options *options);
+char *qt_options_path(const struct qt_options *options, bool *has_pid);
 const char *const *qt_options_text(const struct qt_options *options, size_t *n);
 
 /* The run's facts that are known at install, and those that are known once the guest runs. */
