@@ -9,6 +9,10 @@
 #   check NAME COMMAND...            ok if it succeeds; else its output is shown
 #   check_status NAME N COMMAND...   ok if its exit status is N
 #   status_of COMMAND...             sets $status and leaves its output in $tmp/stdout, stderr
+#   refused NAME TEXT COMMAND...     ok if it fails, says TEXT, and makes no $tmp/run.qtr
+#   replay_as_live NAME SECONDS ARGUMENT...
+#                                    ok if qtrace-replay ARGUMENT... $tmp/run.qtr, in that time,
+#                                    prints what is in $tmp/live
 #   record_small                     $tmp/run.qtr, $trace for short: a small real one, $size bytes
 #
 # Variables: $top (the sources), $QTRACE_BUILD (default: $top/build), $qtrace_dump,
@@ -94,4 +98,32 @@ record_small() {
         exit 1
     fi
     size=$(stat -c %s "$trace")
+}
+
+refused() {
+    local name=$1 text=$2
+    shift 2
+    rm -f "$tmp/run.qtr"
+    status_of "$@"
+    if ((status == 0)) || ! grep -qF -- "$text" "$tmp/stderr" || [[ -e $tmp/run.qtr ]]; then
+        not_ok "$name" "status $status"
+        show_output
+    else
+        ok "$name"
+    fi
+}
+
+replay_as_live() {
+    local name=$1 seconds=$2
+    shift 2
+    status_of timeout -k 10 "$seconds" "$qtrace_replay" -o "$tmp/replayed" "$@" "$tmp/run.qtr"
+    if ((status != 0)); then
+        not_ok "$name" "replay: status $status"
+        show_output
+    elif ! cmp -s "$tmp/live" "$tmp/replayed"; then
+        not_ok "$name" "$(cd "$tmp" && cmp live replayed 2>&1)"
+        diff "$tmp/live" "$tmp/replayed" | cut -c 1-200 | head -n 6
+    else
+        ok "$name: $(wc -l <"$tmp/live") lines"
+    fi
 }

@@ -56,16 +56,7 @@ run() {
 parity() {
     local name=$1
     run "$@" || return
-    status_of timeout -k 10 120 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
-    if ((status != 0)); then
-        not_ok "$name" "replay: status $status"
-        show_output
-    elif ! cmp -s "$tmp/live" "$tmp/replayed"; then
-        not_ok "$name" "$(cd "$tmp" && cmp live replayed 2>&1)"
-        diff "$tmp/live" "$tmp/replayed" | cut -c 1-200 | head -n 6
-    else
-        ok "$name: $(wc -l <"$tmp/live") lines"
-    fi
+    replay_as_live "$name" 120 "${replayed[@]}"
 }
 
 # Counts do not depend on the order in which vCPUs come to memory; the model of a cache does, and

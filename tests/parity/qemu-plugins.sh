@@ -31,16 +31,7 @@ parity() {
         show_output
         return
     fi
-    status_of timeout -k 10 100 "$qtrace_replay" -o "$tmp/replayed" "${replayed[@]}" "$tmp/run.qtr"
-    if ((status != 0)); then
-        not_ok "$name" "replay: status $status"
-        show_output
-    elif ! cmp -s "$tmp/live" "$tmp/replayed"; then
-        not_ok "$name" "$(cd "$tmp" && cmp live replayed 2>&1)"
-        diff "$tmp/live" "$tmp/replayed" | cut -c 1-200 | head -n 6
-    else
-        ok "$name: $(stat -c %s "$tmp/live") bytes"
-    fi
+    replay_as_live "$name" 100 "${replayed[@]}"
 }
 
 # Guests of one thread: what several print comes in an order that is not that of the trace.

@@ -108,19 +108,6 @@ else
     ok "without values: event log"
 fi
 
-# refused NAME TEXT COMMAND...: the recorder says why and QEMU does not start
-refused() {
-    local name=$1 text=$2
-    shift 2
-    rm -f "$tmp/run.qtr"
-    status_of "$@"
-    if ((status == 0)) || ! grep -qF -- "$text" "$tmp/stderr" || [[ -e $tmp/run.qtr ]]; then
-        not_ok "$name" "status $status"
-        show_output
-    else
-        ok "$name"
-    fi
-}
 refused "7.2 has no values" "9.2 or later (plugin API 4)" \
     qemu-x86_64 -plugin "$qtrace_plugin,out=$tmp/run.qtr,values=on" "$GUESTS/x86_64/mix" 1
 refused "values without accesses" "values=on needs mem=on" "$QEMU10/qemu-x86_64" \
