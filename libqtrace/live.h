@@ -78,7 +78,7 @@ struct qt_live *qt_live_create(const struct qt_live_options *options, struct qtr
 /* A clean end: the file goes. The memory stays, as threads may still write there. */
 void qt_live_remove(struct qt_live *live, const char *path);
 
-/* In a forked child, before anything else: the memory becomes its own. */
+/* In a forked child, before anything else: the memory becomes the process's own. */
 void qt_live_leave(struct qt_live *live);
 
 /* And when nothing of it is used any more: what is left of it there goes. */

@@ -132,6 +132,8 @@ static void open_live(struct qt_recorder *r)
     if (live && !qt_notes_init(live)) {
         qtrace_error_set(&err, QTRACE_E_IO, UINT64_MAX, "no space");
         qt_live_remove(live, r->path);
+        qt_live_leave(live); /* the producers must not lie in a file that nobody looks after */
+        qt_live_drop(live);
         live = NULL;
     }
     r->live = live;
