@@ -56,76 +56,114 @@ struct block_decoder {
     const struct qt_lengths *lengths;
     struct qt_tokens t;
     uint32_t fresh;
-};
-
-/* What changes with each block, kept in registers. */
-struct block_place {
-    uint32_t run; /* predicted rows to come */
-    uint32_t current; /* entry of the block before */
-    uint32_t history;
+    uint32_t source;  /* number of the row that the next one should repeat; 0 = none */
+    uint32_t history; /* before the row `since` */
+    uint32_t since;   /* from 0 on */
 };
 
 static const char malformed_block[] = "column block is malformed";
 
-/* A block that was not predicted; its entry is 0 if it is one of many. current: entry of the
- * block before. NULL or what is wrong. */
-static const char *surprise_block(struct block_decoder *d, uint32_t current,
-                                  struct qt_expected *found)
+/* Rows i .. i + n - 1 repeat others. (What they repeat can be among them.) */
+static void repeat_rows(struct block_decoder *d, const struct qt_batch *b, uint32_t i, uint32_t n)
 {
-    struct qt_predictor *p = d->p;
-    uint64_t difference = 1;
-    uint32_t length;
+    const uint32_t distance = i + 1 - d->source, end = i + n;
+    uint32_t *row = d->p->row + 1;
 
-    if (d->t.kind == QT_BLOCK_SUCCESSOR) {
-        found->entry = p->entry[current].successor;
-        found->id = p->entry[found->entry].id;
-        return found->entry != 0 && qt_next_token(&d->t, QT_BLOCK_KINDS) ? NULL : malformed_block;
+    for (; i < end; i++) {
+        row[i] = row[i - distance];
+        b->block[i] = b->block[i - distance];
+        b->started[i] = b->started[i - distance];
     }
+    d->source += n;
+}
+
+/* The history before row i. */
+static uint32_t history_before(struct block_decoder *d, const struct qt_batch *b, uint32_t i)
+{
+    if (i - d->since > QT_HISTORY_ROWS) {
+        d->since = i - QT_HISTORY_ROWS; /* nothing before counts any more */
+    }
+    for (; d->since < i; d->since++) {
+        d->history = qt_history(d->history, b->block[d->since]);
+    }
+    return d->history;
+}
+
+/* A block that is no candidate; its entry is 0 if it is one of many. NULL or what is wrong. */
+static const char *fresh_block(struct block_decoder *d, uint32_t *entry, uint32_t *length)
+{
+    uint64_t difference = 1;
+
     if (d->t.kind == QT_BLOCK_OTHER) {
         if (!qt_cursor_max(&d->t.c, &difference, UINT32_MAX)) {
             return malformed_block;
         }
         difference = qt_unzigzag32((uint32_t)difference);
     }
-    found->id = d->fresh += (uint32_t)difference;
-    length = qt_length(d->lengths, found->id);
-    if (length == 0) {
-        p->undefined = found->id;
+    d->fresh += (uint32_t)difference;
+    *length = qt_length(d->lengths, d->fresh);
+    if (*length == 0) {
+        d->p->undefined = d->fresh;
         return "a block's definition is lost";
     }
-    found->entry = qt_predictor_entry(p, found->id, length);
-    return qt_next_token(&d->t, QT_BLOCK_KINDS) ? NULL : malformed_block;
+    *entry = qt_predictor_entry(d->p, d->fresh, *length);
+    return NULL;
 }
 
-/* Row i. NULL or what is wrong. */
-QT_INLINE const char *decode_block(struct block_decoder *d, struct block_place *at,
-                                   const struct qt_batch *b, uint32_t i)
+/* Row i is not what was foreseen. NULL or what is wrong. */
+static const char *surprise_block(struct block_decoder *d, const struct qt_batch *b, uint32_t i)
 {
     struct qt_predictor *p = d->p;
-    struct qt_expected *expected = &p->expected[at->history >> (32 - p->bits)];
-    struct qt_expected found = *expected;
+    const struct qt_turn turn = {i + 1, d->source, p->row[i], history_before(d, b, i)};
+    uint32_t entry, length;
 
-    if (qt_likely(at->run > 0)) {
-        at->run--;
-        if (qt_unlikely(found.entry == 0)) {
+    if (d->t.kind < QT_BLOCK_NEXT) {
+        entry = qt_predictor_ranked(p, &turn, d->t.kind - QT_BLOCK_RANKED);
+        if (entry == 0) {
             return malformed_block;
         }
+        b->block[i] = p->entry[entry].id;
+        length = p->entry[entry].length;
     } else {
-        struct qt_expected other; /* not to have found in memory */
-        const char *why = surprise_block(d, at->current, &other);
+        const char *why = fresh_block(d, &entry, &length);
 
         if (why != NULL) {
             return why;
         }
-        at->run = d->t.run;
-        *expected = found = other;
+        b->block[i] = d->fresh;
     }
-    p->entry[at->current].successor = found.entry;
-    at->current = found.entry;
-    at->history = qt_history(at->history, found.id);
-    b->block[i] = found.id;
-    b->started[i] = (uint16_t)p->entry[found.entry].length;
-    return NULL;
+    p->row[i + 1] = entry;
+    b->started[i] = (uint16_t)length;
+    d->source = qt_predictor_turn(p, &turn, entry, b->block[i]);
+    return qt_next_token(&d->t, QT_BLOCK_KINDS) ? NULL : malformed_block;
+}
+
+/* NULL or what is wrong. */
+static const char *decode_blocks(struct qt_predictor *p, const struct qt_batch *b,
+                                 const struct qt_column_bytes *bytes,
+                                 const struct qt_lengths *lengths)
+{
+    const uint32_t n = b->batch.n_blocks;
+    struct block_decoder d = {.p = p, .lengths = lengths};
+    const char *why = NULL;
+    uint32_t i = 0, run;
+
+    if (qt_predictor_reserve(p, n) < 0) {
+        return no_memory;
+    }
+    if (!first_token(&d.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
+        return malformed_block;
+    }
+    while (why == NULL && (i < n || !d.t.last)) {
+        run = d.t.last ? n - i : d.t.run;
+        if ((run > 0 && d.source == 0) || run > n - i || (run == n - i && !d.t.last)) {
+            return malformed_block;
+        }
+        repeat_rows(&d, b, i, run);
+        i += run;
+        why = d.t.last ? NULL : surprise_block(&d, b, i++);
+    }
+    return why;
 }
 
 static const char *decode_started(struct qt_batch *b, const struct qt_column_bytes *bytes)
@@ -457,9 +495,8 @@ static bool open_columns(struct access_decoder *d, const struct qt_column_bytes 
 
 /* ---- rows ---- */
 
-/* Blocks, each with its accesses: in one go, as each of both waits for itself only. */
-QT_INLINE const char *decode_wanted(struct block_decoder *blocks, struct access_decoder *d,
-                                    enum wanted wanted)
+/* The accesses of all blocks, which are decoded. */
+QT_INLINE const char *decode_wanted(struct access_decoder *d, enum wanted wanted)
 {
     struct qt_batch *b = d->b;
     struct qt_predictor *p = d->p;
@@ -473,51 +510,41 @@ QT_INLINE const char *decode_wanted(struct block_decoder *blocks, struct access_
         .vaddr = b->vaddr,
         .n_accesses = b->batch.n_accesses,
     };
-    struct block_place block = {.run = blocks->t.run};
     struct place at = {
         .shape_run = d->shape.run,
         .address_run = d->address.run,
         .next = &p->node[0].next,
     };
     const uint32_t n = b->batch.n_blocks;
-    const char *why;
     uint32_t i;
 
-    if (wanted >= WANT_SHAPES && !decode_row(d, &t, &at, UINT32_MAX, wanted)) {
+    if (!decode_row(d, &t, &at, UINT32_MAX, wanted)) {
         return malformed_access;
     }
     b->batch.access_begin = at.row;
     for (i = 0; i < n; i++) {
-        why = decode_block(blocks, &block, b, i);
-        if (qt_unlikely(why != NULL)) {
-            return why;
-        }
-        at.next = &p->entry[block.current].first;
-        if (wanted >= WANT_SHAPES && !decode_row(d, &t, &at, b->block[i], wanted)) {
+        at.next = &p->entry[p->row[i + 1]].first;
+        if (!decode_row(d, &t, &at, b->block[i], wanted)) {
             return malformed_access;
         }
         b->access_end[i] = at.row;
     }
-    if (!blocks->t.last) {
-        return malformed_block;
-    }
-    return wanted == WANT_BLOCKS || (at.row == b->batch.n_accesses && at_end(d, wanted))
-               ? NULL
-               : malformed_access;
+    return at.row == b->batch.n_accesses && at_end(d, wanted) ? NULL : malformed_access;
 }
 
-static const char *decode_as_wanted(struct block_decoder *blocks, struct access_decoder *d,
-                                    enum wanted wanted)
+static const char *decode_accesses(struct access_decoder *d, enum wanted wanted)
 {
     switch (wanted) {
     case WANT_BLOCKS:
-        return decode_wanted(blocks, d, WANT_BLOCKS);
+        d->b->batch.access_begin = 0;
+        memset(d->b->access_end, 0, d->b->batch.n_blocks * sizeof(*d->b->access_end));
+        return NULL;
     case WANT_SHAPES:
-        return decode_wanted(blocks, d, WANT_SHAPES);
+        return decode_wanted(d, WANT_SHAPES);
     case WANT_ADDRESSES:
-        return decode_wanted(blocks, d, WANT_ADDRESSES);
+        return decode_wanted(d, WANT_ADDRESSES);
     default:
-        return decode_wanted(blocks, d, WANT_MORE);
+        return decode_wanted(d, WANT_MORE);
     }
 }
 
@@ -584,7 +611,6 @@ static const char *decode_rows(struct qt_predictor *p, struct qt_values *values,
                                const struct qt_lengths *lengths)
 {
     const enum wanted wanted = what_is_wanted(b, bytes->select);
-    struct block_decoder blocks = {.p = p, .lengths = lengths};
     struct access_decoder d = {
         .p = p,
         .b = b,
@@ -598,13 +624,14 @@ static const char *decode_rows(struct qt_predictor *p, struct qt_values *values,
     if (why != NULL) {
         return why;
     }
-    if (!first_token(&blocks.t, bytes, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS)) {
-        return malformed_block;
+    why = decode_blocks(p, b, bytes, lengths);
+    if (why != NULL) {
+        return why;
     }
     if (!open_columns(&d, bytes, wanted)) {
         return malformed_access;
     }
-    why = decode_as_wanted(&blocks, &d, wanted);
+    why = decode_accesses(&d, wanted);
     b->batch.value_max = b->value == NULL || wanted < WANT_MORE ? 0 : 1u << d.value.log2;
     return d.no_memory ? no_memory : why;
 }

@@ -35,8 +35,8 @@ enum { QT_ROWS_BLOCK = 1, QT_ROWS_ACCESS = 2, QT_ROWS_EVENT = 3, QT_ROWS_TRANSLA
 
 /* The kinds of surprises (tokens.h). */
 enum {
-    QT_BLOCK_SUCCESSOR, /* the block that followed the row's block last time */
-    QT_BLOCK_NEXT,      /* id of the last one written out, plus 1 */
+    QT_BLOCK_RANKED, /* and above: the candidate with this rank, of QT_RANKS */
+    QT_BLOCK_NEXT = QT_BLOCK_RANKED + QT_RANKS, /* id of the last one written out, plus 1 */
     QT_BLOCK_OTHER,     /* a difference to that one follows */
     QT_BLOCK_KINDS,
 };

@@ -44,7 +44,6 @@ int qt_encoder_begin(struct qt_encoder *e, unsigned bits, uint64_t seq, uint64_t
     e->rows = (struct qt_rows){
         .node = p->node,
         .entry = p->entry,
-        .expected = p->expected,
         .toucher = p->toucher,
         .recent = p->recent,
         .bits = bits,
@@ -121,6 +120,9 @@ int qt_encoder_reserve(struct qt_encoder *e, size_t rows)
     };
     unsigned i;
 
+    if (qt_predictor_reserve(&e->predictor, e->rows.n_blocks + rows) < 0) {
+        return QTRACE_E_NOMEM;
+    }
     /* one row more: the end of the frame */
     for (i = 0; i < sizeof(need) / sizeof(need[0]); i++) {
         if (qt_buf_reserve(&e->column[need[i].id], (rows + 1) * need[i].bytes) < 0) {
@@ -148,24 +150,28 @@ static void add_token(struct qt_encoder *e, unsigned column, unsigned kinds, uns
 
 /* ---- surprises ---- */
 
-uint32_t qt_encoder_block(struct qt_encoder *e, uint32_t run, uint32_t previous, uint32_t id,
-                          uint32_t length)
+struct qt_found qt_encoder_block(struct qt_encoder *e, uint32_t run, const struct qt_turn *turn,
+                                 uint32_t id, uint32_t length)
 {
     struct qt_predictor *p = &e->predictor;
-    uint32_t usual = p->entry[previous].successor;
-    unsigned kind = p->entry[usual].id == id ? QT_BLOCK_SUCCESSOR
-                    : id == e->fresh + 1     ? QT_BLOCK_NEXT
-                                             : QT_BLOCK_OTHER;
+    const unsigned rank = qt_predictor_rank(p, turn, id);
+    const unsigned kind = rank < QT_RANKS       ? QT_BLOCK_RANKED + rank
+                          : id == e->fresh + 1 ? QT_BLOCK_NEXT
+                                               : QT_BLOCK_OTHER;
+    struct qt_found found;
 
     add_token(e, QTRACE_COLUMN_BLOCK, QT_BLOCK_KINDS, kind, run);
-    if (kind == QT_BLOCK_SUCCESSOR) {
-        return usual;
+    if (rank < QT_RANKS) {
+        found.entry = qt_predictor_ranked(p, turn, rank);
+    } else {
+        if (kind == QT_BLOCK_OTHER) {
+            add(e, QTRACE_COLUMN_BLOCK, qt_zigzag32(id - e->fresh));
+        }
+        e->fresh = id;
+        found.entry = qt_predictor_entry(p, id, length);
     }
-    if (kind == QT_BLOCK_OTHER) {
-        add(e, QTRACE_COLUMN_BLOCK, qt_zigzag32(id - e->fresh));
-    }
-    e->fresh = id;
-    return qt_predictor_entry(p, id, length);
+    found.source = qt_predictor_turn(p, turn, found.entry, id);
+    return found;
 }
 
 uint32_t qt_encoder_shape(struct qt_encoder *e, uint32_t run, uint32_t *next, uint32_t id,

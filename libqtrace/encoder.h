@@ -35,7 +35,8 @@ static inline bool qt_has_key(const struct qt_node *node, uint32_t key)
 struct qt_rows {
     struct qt_node *node;
     struct qt_entry *entry;
-    struct qt_expected *expected;
+    uint32_t *row;    /* entries of the block rows, from number 1 on */
+    uint32_t source;  /* number of the row that the next one should repeat; 0 = none */
     uint32_t *toucher;
     uint64_t *recent;
     unsigned bits;
@@ -112,9 +113,12 @@ int qt_encoder_event(struct qt_encoder *encoder, const struct qtrace_event *even
  * so many, or that was said before, or there is no row. The rows must have been stored. */
 bool qt_encoder_left(struct qt_encoder *encoder, uint32_t left);
 
-/* Surprises. The first two return the entry and the node. */
-uint32_t qt_encoder_block(struct qt_encoder *encoder, uint32_t run, uint32_t previous,
-                          uint32_t id, uint32_t length);
+/* Surprises. A block's entry, and the row that the next one should repeat; the node. */
+struct qt_found {
+    uint32_t entry, source;
+};
+struct qt_found qt_encoder_block(struct qt_encoder *encoder, uint32_t run,
+                                 const struct qt_turn *turn, uint32_t id, uint32_t length);
 uint32_t qt_encoder_shape(struct qt_encoder *encoder, uint32_t run, uint32_t *next, uint32_t id,
                           uint32_t key, uint64_t near);
 void qt_encoder_row_end(struct qt_encoder *encoder, uint32_t run, uint32_t *next);
@@ -123,6 +127,7 @@ static inline struct qt_rows qt_rows_load(const struct qt_encoder *e)
 {
     struct qt_rows r = e->rows;
 
+    r.row = e->predictor.row;
     r.address = e->column[QTRACE_COLUMN_ACCESS_ADDRESS].data +
                 e->column[QTRACE_COLUMN_ACCESS_ADDRESS].len;
     r.literal = e->column[QTRACE_COLUMN_ACCESS_LITERAL].data +
@@ -155,30 +160,32 @@ static inline void qt_rows_end_row(struct qt_rows *r, struct qt_encoder *e)
 QT_INLINE bool qt_rows_block(struct qt_rows *r, struct qt_encoder *e, uint32_t id,
                              const struct qt_lengths *lengths)
 {
-    struct qt_expected *expected = &r->expected[r->history >> (32 - r->bits)];
-    uint32_t entry = expected->entry;
+    uint32_t entry = r->row[r->source];
 
-    if (qt_likely(expected->id == id && entry != 0)) {
+    if (qt_likely(r->entry[entry].id == id && entry != 0)) {
         qt_rows_end_row(r, e);
         r->block_run++;
+        r->source++;
     } else {
+        const struct qt_turn turn = {r->n_blocks + 1, r->source, r->current, r->history};
         uint32_t length = qt_length(lengths, id);
+        struct qt_found found;
         if (qt_unlikely(length == 0)) {
             return false;
         }
         qt_rows_end_row(r, e);
-        entry = qt_encoder_block(e, r->block_run, r->current, id, length);
+        found = qt_encoder_block(e, r->block_run, &turn, id, length);
+        entry = found.entry;
+        r->source = found.source;
         r->block_run = 0;
-        *expected = (struct qt_expected){entry, id};
     }
-    r->entry[r->current].successor = entry;
     r->current = entry;
     r->id = id;
     r->length = r->entry[entry].length; /* before it is written to, or it is waited for */
     r->entry[entry].count++;
     r->history = qt_history(r->history, id);
     r->next = &r->entry[entry].first;
-    r->n_blocks++;
+    r->row[++r->n_blocks] = entry;
     r->n_insns += r->length;
     return true;
 }

@@ -84,13 +84,21 @@ struct qt_entry {
     uint32_t length : 10; /* instructions */
     uint32_t count : 22;  /* rows; the encoder's */
     uint32_t first;     /* node of the first access; 0 = none */
-    uint32_t successor; /* entry of the block that followed last */
 };
 
-/* The entry and its id: who knows it need not look there. */
-struct qt_expected {
-    uint32_t entry; /* 0 = none */
-    uint32_t id;
+/* Where paths part: what came behind a block, or when it came, unforeseen. */
+#define QT_RANKS 4
+struct qt_junction {
+    uint32_t successor[QT_RANKS]; /* entries, the last one first; 0 = none */
+    uint32_t row;                 /* behind the block; 0 = none */
+};
+
+/* A block row that is not as foreseen. */
+struct qt_turn {
+    uint32_t row;      /* its number */
+    uint32_t source;   /* the row that it should have repeated; 0 = none */
+    uint32_t previous; /* entry of the row before */
+    uint32_t history;  /* before it */
 };
 
 struct qt_predictor {
@@ -100,7 +108,10 @@ struct qt_predictor {
     struct qt_node *node;    /* 2 << bits */
     struct qt_lessons *lessons; /* 2 << bits: of the nodes */
     struct qt_entry *entry;  /* 1 << bits */
-    struct qt_expected *expected; /* 1 << bits: what followed, by the history of blocks */
+    struct qt_junction *junction; /* 1 << bits: of the entries */
+    uint32_t *path;          /* 1 << bits: row behind a history of blocks; 0 = none */
+    uint32_t *row;           /* entries of the block rows, whose numbers begin with 1; [0] = 0 */
+    size_t cap_rows;
     uint32_t *toucher;       /* 1 << bits: node that touched an address last, by its hash */
     uint64_t *sequel;        /* 1 << bits: address after another, by node and address */
     uint32_t *node_place;    /* 4 << bits: nodes by block and key */
@@ -112,16 +123,31 @@ struct qt_predictor {
 int qt_predictor_begin(struct qt_predictor *p, unsigned bits);
 void qt_predictor_finish(struct qt_predictor *p);
 
+/* Room for the block rows 1 .. n. 0 or QTRACE_E_NOMEM. */
+int qt_predictor_reserve(struct qt_predictor *p, size_t n);
+
 /* The entry of a block whose length is known, made if there is none. */
 uint32_t qt_predictor_entry(struct qt_predictor *p, uint32_t id, uint32_t length);
+
+/* The candidates for a turn, from rank 0 on: what followed the block before in such a place, but for
+ * what was foreseen this time. The rank of a block, QT_RANKS if it has none; and the entry with a
+ * rank, 0 if there is none. */
+unsigned qt_predictor_rank(const struct qt_predictor *p, const struct qt_turn *turn, uint32_t id);
+uint32_t qt_predictor_ranked(const struct qt_predictor *p, const struct qt_turn *turn,
+                             unsigned rank);
+
+/* Learn that a turn led to this block. Returns the row that the next one should repeat, or 0. */
+uint32_t qt_predictor_turn(struct qt_predictor *p, const struct qt_turn *turn, uint32_t entry,
+                           uint32_t id);
 
 /* The node of an access, made if there is none; near: the address to begin with. */
 uint32_t qt_predictor_node(struct qt_predictor *p, uint32_t id, uint32_t key, uint64_t near);
 
-/* The order of all blocks so far, the recent ones counting. */
+/* The order of all blocks so far, of which the last QT_HISTORY_ROWS count. */
+#define QT_HISTORY_ROWS 11
 static inline uint32_t qt_history(uint32_t history, uint32_t id)
 {
-    return history << 4 ^ id * 2654435761u;
+    return history << 3 ^ id * 2654435761u;
 }
 
 static inline uint32_t qt_address_hash(uint64_t address, unsigned bits)

@@ -78,10 +78,14 @@ mutant "shift of wide varints" bytes.h 's/(x & 0x3f803f803f803f80u) << 1/(x \& 0
 mutant "groups of wide varints" bytes.h \
     's/(x & 0x3fff00003fff0000u) >> 2/(x \& 0x3fff00001fff0000u) >> 2/' "$whole" columns.c
 mutant "history only when decoding" columns.c \
-    's/at->history = qt_history(at->history, found.id);/at->history = qt_history(at->history, found.id + 1);/' \
+    's/qt_history(d->history, b->block\[d->since\]);/qt_history(d->history, b->block[d->since] + 1);/' \
     "$whole" columns.c
-mutant "successor not learned" columns.c \
-    's/^    p->entry\[at->current\].successor = found.entry;//' "$whole" columns.c
+mutant "a row too few in the history" columns.c \
+    's/d->since = i - QT_HISTORY_ROWS;/d->since = i - QT_HISTORY_ROWS + 1;/' "$whole" columns.c
+mutant "what is foreseen is a candidate" predict.c \
+    's/if (successor\[i\] != foreseen && rank-- == 0)/if (rank-- == 0)/' "$whole" predict.c
+mutant "candidate not moved to the front" predict.c \
+    's/^        moved = old;/        moved = i == 0 ? old : moved;/' "$vector" predict.c
 mutant "block behind the last literal off by one" encoder.c \
     's/id == e->fresh + 1 /id == e->fresh + 2 /' "$whole" encoder.c
 mutant "rows of partial blocks off by one" encoder.c \

@@ -486,26 +486,28 @@ def _host_addresses(message, addresses):
 
 def decode_blocks(cursor, rows, bits):
     """(entries, ids) by row, and the number of entries."""
-    ids, successor, by_id = [None], [0], {}
-    table = [0] * (1 << bits)
-    current = fresh = history = 0
-    row_entries, row_ids = [], []
-    run, kind = cursor.token(3)
-    for _ in range(rows):
-        slot = history >> 32 - bits
+    ids, candidates, behind, by_id = [None], [[]], [0], {}
+    path = [0] * (1 << bits)
+    source = previous = fresh = history = 0
+    row_entries, row_ids = [0], [None]
+    run, kind = cursor.token(6)
+    for row in range(1, rows + 1):
         if run:
             run -= 1
-            entry = table[slot]
-            need(entry, "block predicted from nothing")
-            ident = ids[entry]
+            need(source, "block predicted from nothing")
+            entry, ident = row_entries[source], row_ids[source]
+            source += 1
+            after = following(history, ident)
         else:
-            if kind == 0:
-                entry = successor[current]
-                need(entry, "no successor")
+            if kind < 4:
+                foreseen = row_entries[source]
+                left = [c for c in candidates[previous] if not foreseen or c != foreseen]
+                need(kind < len(left), "no such candidate")
+                entry = left[kind]
                 ident = ids[entry]
             else:
                 delta = 1
-                if kind == 2:
+                if kind == 5:
                     delta = cursor.varint()
                     need(delta <= M32, "translation id too large")
                     delta = unzigzag(delta)
@@ -514,16 +516,26 @@ def decode_blocks(cursor, rows, bits):
                 if not entry and len(ids) < 1 << bits:
                     entry = by_id[ident] = len(ids)
                     ids.append(ident)
-                    successor.append(0)
-            table[slot] = entry
-            run, kind = cursor.token(3)
-        successor[current] = entry
-        current = entry
-        history = (history << 4 ^ ident * 2654435761) & M32
+                    candidates.append([])
+                    behind.append(0)
+            path[history >> 32 - bits] = behind[previous] = row
+            after = following(history, ident)
+            source = path[after >> 32 - bits] or behind[entry]
+            path[after >> 32 - bits] = behind[entry] = row + 1
+            if entry:
+                others = [c for c in candidates[previous] if c != entry]
+                candidates[previous] = [entry] + others[:3]
+            run, kind = cursor.token(6)
+        previous, history = entry, after
         row_entries.append(entry)
         row_ids.append(ident)
     cursor.finish(tokens=True)
-    return row_entries, row_ids, len(ids)
+    return row_entries[1:], row_ids[1:], len(ids)
+
+
+def following(history, ident):
+    """The history of blocks behind one more."""
+    return (history << 3 ^ ident * 2654435761) & M32
 
 
 def decode_started(cursor, entries, lengths):
@@ -1687,7 +1699,7 @@ def self_test():
     need(crc32c(b"123456789") == 0xe3069283, "CRC32C")
     need(xxh32(b"") == 0x02cc5d05, "XXH32")
     need(packed(b"\1\xff\1" + b"\xff" * 9 + b"\1") == [1, 255, M64], "varints")
-    vector = {1: "aa 0e 55 aa 01 00 00 00 00 00 00 00", 2: "0b 01", 3: "56 01 03 55 04 23 56 02 02",
+    vector = {1: "d2 0e a8 d2 01", 2: "0b 01", 3: "56 01 03 55 04 23 56 02 02",
               4: "00 00 00 00 00 00 1b 4d", 5: "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08"}
     addresses = ("1000 7f0000 5000 1010 7f0020 2d000 1020 7f0040 7f0044 1030 7f0060 7f0064 "
                  "1040 7f0080 7f0084 1050 7f00a0 7f00a4")
@@ -1701,7 +1713,7 @@ def self_test():
     summary = bytes.fromhex("00 07 0c 02 03 07 00 0d 01 01 01 01 06")
     need(decode_summary(Cursor(summary), 2, 3) == count_rows(rows), "summary")
 
-    vector = {1: "aa 0e 55 aa 01 00", 4: "00 00 00 00 4c 4c", 5: "80 40 10 20 10",
+    vector = {1: "d2 0e a8 d2 01", 4: "00 00 00 00 4c 4c", 5: "80 40 10 20 10",
               3: "ab 09 00 03 55 01 03 ab 09 00 03 55 01 03 57 01 03 57 01 03"}
     rows = test_frame(vector, {1: 4, 3: 8, 4: 8, 5: 4}, {7: 2, 8: 2, 9: 1},
                       blocks=4, accesses=8, insns=8)
@@ -1711,13 +1723,22 @@ def self_test():
     need(rows.addresses == list(range(0x1000, 0x1040, 8)), "addresses of foreign accesses")
     summary = bytes.fromhex("00 07 04 01 03 00 04 01 03 00 00 01 02 04 00")
     need(decode_summary(Cursor(summary), 3, 3) == count_rows(rows), "summary of foreign accesses")
+    test_paths()
     test_repeats()
     test_values()
     test_phys()
 
 
+def test_paths():
+    path = "abcabdabeabfabgabcabeabcabcabf"
+    column = bytes.fromhex("d2 00 a8 a8 d2 03 d3 06 d2 05 d3 08 d2 07 d3 0a d2 09 d3 0c d2 0b d3 04"
+                           "80 2c 02 56")
+    ids = decode_blocks(Cursor(column), len(path), 8)[1]
+    need(ids == [ord(letter) - ord("a") for letter in path], "paths")
+
+
 def test_repeats():
-    vector = {1: "aa 0e aa 00 00", 3: "56 01 03 55 01 03 55 02 03 55 02 03",
+    vector = {1: "d2 0e d2 00", 3: "56 01 03 55 01 03 55 02 03 55 02 03",
               4: "00 00 00 00 00 4b 4b 4b", 5: "80 40 10 90 40 10 40"}
     addresses = "1000 1008 2010 2018 1020 1028 2030 2038 1040 1048 2050 2058"
     rows = test_frame(vector, {1: 3, 3: 12, 4: 12, 5: 5}, {7: 3},
@@ -1728,7 +1749,7 @@ def test_repeats():
     need(rows.addresses == [int(text, 16) for text in addresses.split()], "addresses of repeats")
 
     shape = bytes.fromhex("56 01 03" + "55 01 03" * 256 + "2b")
-    blocks = decode_blocks(Cursor(bytes.fromhex("aa 0e")), 1, 8)
+    blocks = decode_blocks(Cursor(bytes.fromhex("d2 0e")), 1, 8)
     nodes, accesses, ends = decode_shape(Cursor(shape), 300, blocks, 8, {7: 2}.get)
     need(nodes == [*range(1, 257), *[256] * 44], "nodes of many repeats")
     need(accesses == [(7, 1, 3)] * 300 and ends == [0, 300], "many repeats")

@@ -1366,7 +1366,7 @@ Test(format, vector)
     CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
     CHECK(e.predictor.bits == 8);
     compare_column(&e, QTRACE_COLUMN_BLOCK,
-                   "aa 0e 55 aa 01 00 00 00 00 00 00 00");
+                   "d2 0e a8 d2 01");
     compare_column(&e, QTRACE_COLUMN_STARTED, "0b 01");
     compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE, "56 01 03 55 04 23 56 02 02");
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS,
@@ -1374,6 +1374,33 @@ Test(format, vector)
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL,
                    "80 40 80 c0 f7 07 ff bf f5 07 20 40 80 80 14 08");
     compare_summary(&e, "00 07 0c 02 03 07 00 0d 01 01 01 01 06");
+    qt_encoder_finish(&e);
+    qtrace_batch_free(&batch);
+}
+
+/* Ways that part, with surprises of every kind. */
+Test(format, path_vector)
+{
+    static const char path[] = "abcabdabeabfabgabcabeabcabcabf";
+    const struct qt_batch_size size = {sizeof(path) - 1, 0, 0};
+    struct qt_batch *b = qt_batch_new(&size);
+    uint16_t length[QT_LENGTH_PAGE] = {1, 1, 1, 1, 1, 1, 1}, *page[] = {length};
+    const struct qt_lengths lengths = {page, 1};
+    struct qtrace_batch *batch = &b->batch;
+    struct qt_encoder e = {0};
+    const char *why;
+    uint32_t i;
+
+    CHECK(b != NULL);
+    for (i = 0; i < size.blocks; i++) {
+        b->block[i] = (uint32_t)(path[i] - 'a');
+        b->started[i] = 1;
+        b->access_end[i] = 0;
+    }
+    CHECK(qt_encoder_batch(&e, batch, &lengths, &why) == 0, "%s", why);
+    compare_column(&e, QTRACE_COLUMN_BLOCK,
+                   "d2 00 a8 a8 d2 03 d3 06 d2 05 d3 08 d2 07 d3 0a d2 09 d3 0c d2 0b d3 04 80 2c "
+                   "02 56");
     qt_encoder_finish(&e);
     qtrace_batch_free(&batch);
 }
@@ -1404,7 +1431,7 @@ Test(format, foreign_vector)
     b->batch.foreign = foreign;
     b->batch.n_foreign = 4;
     CHECK(qt_encoder_batch(&e, &b->batch, &lengths, &why) == 0, "%s", why);
-    compare_column(&e, QTRACE_COLUMN_BLOCK, "aa 0e 55 aa 01 00");
+    compare_column(&e, QTRACE_COLUMN_BLOCK, "d2 0e a8 d2 01");
     compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE,
                    "ab 09 00 03 55 01 03 ab 09 00 03 55 01 03 57 01 03 57 01 03");
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 4c 4c");
@@ -1476,7 +1503,7 @@ Test(format, repeat_vector)
     const char *why;
 
     CHECK(qt_encoder_batch(&e, batch, &lengths, &why) == 0, "%s", why);
-    compare_column(&e, QTRACE_COLUMN_BLOCK, "aa 0e aa 00 00");
+    compare_column(&e, QTRACE_COLUMN_BLOCK, "d2 0e d2 00");
     compare_column(&e, QTRACE_COLUMN_ACCESS_SHAPE, "56 01 03 55 01 03 55 02 03 55 02 03");
     compare_column(&e, QTRACE_COLUMN_ACCESS_ADDRESS, "00 00 00 00 00 4b 4b 4b");
     compare_column(&e, QTRACE_COLUMN_ACCESS_LITERAL, "80 40 10 90 40 10 40");
