@@ -63,12 +63,20 @@ struct block_decoder {
 
 static const char malformed_block[] = "column block is malformed";
 
-/* Rows i .. i + n - 1 repeat others. (What they repeat can be among them.) */
+/* Rows i .. i + n - 1 repeat others. (What they repeat can be among them.) Rows behind them, which
+ * are yet to come, may be written as well. */
+#define AT_ONCE 8
+
 static void repeat_rows(struct block_decoder *d, const struct qt_batch *b, uint32_t i, uint32_t n)
 {
     const uint32_t distance = i + 1 - d->source, end = i + n;
     uint32_t *row = d->p->row + 1;
 
+    for (; i < end && distance >= AT_ONCE && b->batch.n_blocks - i >= AT_ONCE; i += AT_ONCE) {
+        memcpy(row + i, row + i - distance, AT_ONCE * sizeof(*row));
+        memcpy(b->block + i, b->block + i - distance, AT_ONCE * sizeof(*b->block));
+        memcpy(b->started + i, b->started + i - distance, AT_ONCE * sizeof(*b->started));
+    }
     for (; i < end; i++) {
         row[i] = row[i - distance];
         b->block[i] = b->block[i - distance];

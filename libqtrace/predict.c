@@ -106,34 +106,38 @@ uint32_t qt_predictor_entry(struct qt_predictor *p, uint32_t id, uint32_t length
     return p->entry_place[i] = p->n_entries++;
 }
 
+/* Which of the candidates was foreseen? QT_RANKS: none. (No branches: it would go either way.) */
+static unsigned find_foreseen(const uint32_t *successor, uint32_t foreseen)
+{
+    uint32_t found = 1u << QT_RANKS, i;
+
+#pragma GCC unroll 4
+    for (i = 0; i < QT_RANKS; i++) {
+        found |= (uint32_t)(successor[i] == foreseen) << i;
+    }
+    return (unsigned)__builtin_ctz(found);
+}
+
 unsigned qt_predictor_rank(const struct qt_predictor *p, const struct qt_turn *turn, uint32_t id)
 {
     const uint32_t *successor = p->junction[turn->previous].successor;
-    const uint32_t foreseen = p->row[turn->source];
-    unsigned i, rank = 0;
+    unsigned i = 0;
 
-    for (i = 0; i < QT_RANKS && successor[i] != 0; i++) {
-        if (p->entry[successor[i]].id == id) {
-            return successor[i] == foreseen ? QT_RANKS : rank;
-        }
-        rank += successor[i] != foreseen;
+    while (i < QT_RANKS && p->entry[successor[i]].id != id) {
+        i++;
     }
-    return QT_RANKS;
+    return i < QT_RANKS && successor[i] != 0
+               ? i - (i > find_foreseen(successor, p->row[turn->source]))
+               : QT_RANKS;
 }
 
 uint32_t qt_predictor_ranked(const struct qt_predictor *p, const struct qt_turn *turn,
                              unsigned rank)
 {
     const uint32_t *successor = p->junction[turn->previous].successor;
-    const uint32_t foreseen = p->row[turn->source];
-    unsigned i;
+    const unsigned i = rank + (rank >= find_foreseen(successor, p->row[turn->source]));
 
-    for (i = 0; i < QT_RANKS && successor[i] != 0; i++) {
-        if (successor[i] != foreseen && rank-- == 0) {
-            return successor[i];
-        }
-    }
-    return 0;
+    return i < QT_RANKS ? successor[i] : 0;
 }
 
 /* The last one comes first. */
