@@ -3,8 +3,8 @@
  *
  * The plugin is glue: QEMU's callbacks in, libqtrace's recorder out. install.c reads the
  * options and registers; translate.c describes a block, with disas.c, and instruments it;
- * callbacks.c is the hot path; lifecycle.c is everything that happens rarely, with fork.c; api.c
- * finds what QEMU offers.
+ * callbacks.c is the hot path; lifecycle.c is everything that happens rarely, with fork.c; say.c
+ * is what the user is told at the end; api.c finds what QEMU offers.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -90,6 +90,9 @@ void qt_fork_register(void);
 
 /* On the standard error, without its buffers. */
 void qt_say(const char *text);
+
+/* What was lost and why; with verbose=on, what was recorded. */
+void qt_say_summary(const struct qt_summary *summary);
 
 /* Before the first block is instrumented: does one host thread run several vCPUs? */
 void qt_find_one_thread(void);
