@@ -16,6 +16,7 @@
  *   mem=off    no memory callbacks
  *   phys=on    ask what memory each access has reached: psum is added to the lines
  *   fork=keep  a forked child counts on into a copy of its parent's counters; default: from zero
+ *   fork=shm   a forked child has a file for its counters as its parent has, with ".PID" appended
  *
  * A forked child never touches its parent's shm= file; at its exit it writes out= with ".PID"
  * appended.
@@ -192,10 +193,12 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
 static struct witness *witness;
 static char out_path[PATH_MAX];
+static char shm_path[PATH_MAX];
 static bool with_insns = true;
 static bool with_mem = true;
 static bool with_phys;
 static bool keep_at_fork;
+static bool share_at_fork;
 
 static uint64_t mix(uint64_t x)
 {
@@ -341,11 +344,40 @@ static void on_atexit(qemu_plugin_id_t id, void *userdata)
     pthread_mutex_unlock(&lock);
 }
 
+/* MAP_FAILED: no memory, or no file. */
+static struct witness *map_counters(const char *path)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    int fd = -1;
+
+    if (path != NULL) {
+        flags = MAP_SHARED;
+        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        if (fd < 0 || posix_fallocate(fd, 0, sizeof(struct witness)) != 0) {
+            return MAP_FAILED;
+        }
+    }
+    struct witness *map = mmap(NULL, sizeof(*map), PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return map;
+}
+
+static void append_pid(char *path, size_t size)
+{
+    if (path[0] != '\0') {
+        size_t length = strlen(path);
+        snprintf(path + length, size - length, ".%d", (int)getpid());
+    }
+}
+
 /* The child gets counters of its own, at the same address. */
 static void on_fork_child(void)
 {
-    struct witness *copy = mmap(NULL, sizeof(*copy), PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    append_pid(out_path, sizeof(out_path));
+    append_pid(shm_path, sizeof(shm_path));
+    struct witness *copy = map_counters(share_at_fork ? shm_path : NULL);
     if (copy != MAP_FAILED) {
         copy->header = witness->header;
         copy->header.translations = 0;
@@ -365,10 +397,6 @@ static void on_fork_child(void)
         write_all(STDERR_FILENO, text, sizeof(text) - 1);
         _exit(99);
     }
-    if (out_path[0] != '\0') {
-        size_t length = strlen(out_path);
-        snprintf(out_path + length, sizeof(out_path) - length, ".%d", (int)getpid());
-    }
 }
 
 static bool resolve(const char *path, char *resolved, size_t size)
@@ -387,22 +415,9 @@ static bool resolve(const char *path, char *resolved, size_t size)
     return n > 0 && (size_t)n + 128 < size;
 }
 
-static bool map_witness(const char *shm_path)
+static bool map_witness(void)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    int fd = -1;
-
-    if (shm_path != NULL) {
-        flags = MAP_SHARED;
-        fd = open(shm_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        if (fd < 0 || posix_fallocate(fd, 0, sizeof(struct witness)) != 0) {
-            return false;
-        }
-    }
-    witness = mmap(NULL, sizeof(*witness), PROT_READ | PROT_WRITE, flags, fd, 0);
-    if (fd >= 0) {
-        close(fd);
-    }
+    witness = map_counters(shm_path[0] != '\0' ? shm_path : NULL);
     if (witness == MAP_FAILED) {
         return false;
     }
@@ -415,8 +430,6 @@ static bool map_witness(const char *shm_path)
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
                                            char **argv)
 {
-    const char *shm_path = NULL;
-
     (void)info;
     for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "out=", 4) == 0) {
@@ -425,7 +438,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
                 return -1;
             }
         } else if (strncmp(argv[i], "shm=", 4) == 0) {
-            shm_path = argv[i] + 4;
+            if (!resolve(argv[i] + 4, shm_path, sizeof(shm_path))) {
+                fprintf(stderr, "probe: shm= is too long\n");
+                return -1;
+            }
         } else if (strcmp(argv[i], "insn=off") == 0) {
             with_insns = false;
         } else if (strcmp(argv[i], "mem=off") == 0) {
@@ -434,12 +450,14 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
             with_phys = true;
         } else if (strcmp(argv[i], "fork=keep") == 0) {
             keep_at_fork = true;
+        } else if (strcmp(argv[i], "fork=shm") == 0) {
+            share_at_fork = true;
         } else {
             fprintf(stderr, "probe: unknown argument %s\n", argv[i]);
             return -1;
         }
     }
-    if (!map_witness(shm_path)) {
+    if (!map_witness()) {
         fprintf(stderr, "probe: cannot map the counters: %s\n", strerror(errno));
         return -1;
     }
