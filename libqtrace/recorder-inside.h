@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "live.h"
@@ -88,6 +89,7 @@ struct qt_recorder {
     bool another;     /* another one will do */
     unsigned name;    /* which one is to be tried next: 0 = file itself */
     char *path;       /* the name it got */
+    mode_t mask;      /* of the first recorder's files, and so of all */
     struct qtrace_writer_options writer_options;
     struct qtrace_writer *writer, *inherited;
     struct qt_encoder spare; /* for builders without an open frame */

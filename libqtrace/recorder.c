@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,11 +22,23 @@
 
 /* ---- its thread ---- */
 
+/* The guest's chroot and umask shall not be ours. A forked child begins with those of the thread that
+ * forked; the mask that was ours at first is known. */
+static void own_folders(struct qt_recorder *r)
+{
+    if (unshare(CLONE_FS)) {
+        return;
+    }
+    if (!r->inherited) {
+        r->mask = umask(0);
+    }
+    umask(r->mask);
+}
+
 /* A descriptor table of our own: the guest can neither close nor see what we open, and its
- * numbers are what they would be without us. And its chroot and umask shall not be ours. */
+ * numbers are what they would be without us. */
 static int own_descriptors(struct qtrace_error *err)
 {
-    unshare(CLONE_FS);
     if (syscall(SYS_close_range, 0, ~0U, CLOSE_RANGE_UNSHARE)) {
         if (unshare(CLONE_FILES)) {
             return qt_io_error(err, errno, UINT64_MAX, "no descriptors of our own");
@@ -170,6 +183,7 @@ static void *thread_main(void *data)
 {
     struct opening *opening = data;
     struct qt_recorder *r = opening->recorder;
+    own_folders(r);
     int result = own_descriptors(opening->err);
     if (result == QTRACE_OK) {
         result = open_file(r, opening->err);

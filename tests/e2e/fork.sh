@@ -157,6 +157,36 @@ for version in 7.2 10.0; do
     check "$version QEMU_PLUGIN, vfork, overwrite=on: whole" "$qtrace_dump" --verify "$tmp"/run/t*
 done
 
+# The guest goes elsewhere before it forks.
+if cc -O1 -static "$top/tests/e2e/places.c" -o "$tmp/places" 2>"$tmp/stderr"; then
+    for version in 7.2 10.0; do
+        use "$version"
+        for where in umask chdir chroot; do
+            rm -rf "$tmp/root" && mkdir -p "$tmp/root"
+            if [[ $where == chroot ]] && ! chroot / true 2>"$tmp/messages"; then
+                skip "$version, a child after chroot" "needs root"
+                continue
+            fi
+            run "$version, a child after $where" 17 ,follow=fork "$tmp/places" "$where" "$tmp/root"
+            if [[ $where == chroot ]]; then
+                check "$version, $where: it says so" grep -q \
+                    "^qtrace: process [0-9]* is not recorded: cannot create: No such file" "$tmp/err"
+                mkdir -p "$tmp/root$tmp/run"
+                run "$version, a child after $where, again" 17 ,follow=fork "$tmp/places" "$where" \
+                    "$tmp/root"
+                mv "$tmp/root$tmp"/run/* "$tmp/run"
+            fi
+            check "$version, $where: silence" test ! -s "$tmp/err"
+            as_witnessed "$version, $where"
+            counts "$version, $where" 2 2
+            check "$version, $where: the same mode" test "$(stat -c %a "$tmp"/run/t* | uniq -c |
+                wc -l)" = 1
+        done
+    done
+else
+    not_ok "build places.c" "$(head -n 1 "$tmp/stderr")"
+fi
+
 use 7.2
 run "a name that is taken" 10 ,follow=fork "$exits" fork
 check_status "the command line: an existing file is refused" 1 "$qemu" -plugin \
