@@ -363,16 +363,24 @@ int qt_live_open(struct qt_live **out, const char *path, uint64_t nonce, struct 
     return QTRACE_OK;
 }
 
-bool qt_live_is_busy(const char *path)
+/* (Where files cannot be locked it tells nothing.) */
+static bool is_locked(const char *name)
 {
-    char name[PATH_MAX];
-    int fd = name_of(path, name, sizeof(name)) ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    bool busy = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 
     if (fd >= 0) {
         close(fd);
     }
-    return busy;
+    return locked;
+}
+
+/* There need not be a file beside the trace. At the end the trace is closed before that goes. */
+bool qt_live_is_busy(const char *path)
+{
+    char name[PATH_MAX];
+
+    return is_locked(path) || (name_of(path, name, sizeof(name)) && is_locked(name));
 }
 
 void qt_live_discard(const char *path)

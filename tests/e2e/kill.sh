@@ -71,3 +71,24 @@ check_status "a trace that grows is not recovered" 1 "$qtrace_dump" --recover "$
 check_status "it can be read" 3 "$qtrace_dump" --verify "$tmp/run.qtr"
 kill -KILL "$pid"
 wait "$pid" 2>"$tmp/messages" || true # its status is that of the signal
+
+# The same without the file beside the trace, which could not be made.
+mkdir "$tmp/alone.qtr.live"
+qemu-x86_64 -plugin "$qtrace_plugin,out=$tmp/alone.qtr,flush=200ms" /bin/sleep 20 &
+pid=$!
+for ((i = 0; i < 100; i++)); do
+    sleep 0.2
+    "$qtrace_dump" --verify "$tmp/alone.qtr" >"$tmp/stdout" 2>"$tmp/stderr"
+    grep -q " [1-9][0-9]* blocks" "$tmp/stdout" && break
+done
+cp "$tmp/alone.qtr" "$tmp/copy.qtr"
+check_status "alone: a trace that grows is not recovered" 1 "$qtrace_dump" --recover \
+    "$tmp/alone.qtr"
+mv "$tmp/stderr" "$tmp/err"
+check "alone: it says why" grep -q "its recorder is still at work" "$tmp/err"
+check "alone: it is as it was" cmp -n "$(stat -c %s "$tmp/copy.qtr")" "$tmp/alone.qtr" \
+    "$tmp/copy.qtr"
+kill -KILL "$pid"
+wait "$pid" 2>"$tmp/messages" || true # its status is that of the signal
+check_status "alone: a trace of a recorder that is gone is" 3 "$qtrace_dump" --recover \
+    "$tmp/alone.qtr"
