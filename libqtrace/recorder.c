@@ -175,6 +175,7 @@ static void end_file(struct qt_recorder *r)
     sum->events = written.events;
     sum->overrun = r->overrun;
     sum->bytes = qtrace_writer_size(r->writer);
+    sum->endless = r->writer->endless;
     qt_writer_discard(r->writer);
     r->writer = NULL;
 }

@@ -85,6 +85,7 @@ struct qt_summary {
     uint64_t blocks, insns, accesses, events, translations, streams, bytes;
     struct qt_loss lost, overrun; /* all of it, and what of it found no place in a ring */
     struct qtrace_error error; /* code 0 = none */
+    bool endless; /* not even an end could be written: what is not in the file is counted here */
 };
 
 /* Open the file and start the thread. options->path is borrowed for ever. */

@@ -56,4 +56,16 @@ static inline void qt_tail_pop(struct qt_tail *tail)
     tail->kept--;
 }
 
+/* The piece that was forgotten last, until another one is pushed; and remember it again. */
+static inline const struct qt_piece *qt_tail_next(const struct qt_tail *tail)
+{
+    return &tail->piece[tail->n % QT_TAIL_PIECES];
+}
+
+static inline void qt_tail_unpop(struct qt_tail *tail)
+{
+    tail->n++;
+    tail->kept++;
+}
+
 #endif

@@ -908,6 +908,27 @@ static int put_end(struct qtrace_writer *w, const char *reason, uint64_t time)
     return put(w, QT_ENVELOPE_END_MARK, &mark, NULL, 0, NULL);
 }
 
+/* What this piece holds is lost, as the end takes its place; with sign -1: is not lost after all. */
+static void count_given_up(struct qtrace_writer *w, const struct qt_piece *piece, uint64_t sign)
+{
+    w->n_written -= sign * piece->translations;
+    if (piece->stream < w->max_streams && w->stream[piece->stream].used) {
+        Qtrace__StreamTotals *t = &w->stream[piece->stream].totals;
+        const struct qt_loss rows = {sign * piece->rows.blocks, sign * piece->rows.insns,
+                                     sign * piece->rows.accesses, sign * piece->rows.events};
+
+        t->blocks -= rows.blocks;
+        t->insns -= rows.insns;
+        t->accesses -= rows.accesses;
+        t->events -= rows.events + sign * piece->own_events;
+        add_unwritten(t, &rows);
+        t->unwritten_blocks += sign * piece->lost.blocks; /* lost they were before */
+        t->unwritten_insns += sign * piece->lost.insns;
+        t->unwritten_accesses += sign * piece->lost.accesses;
+        t->unwritten_events += sign * piece->lost.events;
+    }
+}
+
 /* Make room for the end: what was written last is lost as well. False: there is nothing left that
  * could be given up. */
 static bool give_up_last(struct qtrace_writer *w)
@@ -919,21 +940,46 @@ static bool give_up_last(struct qtrace_writer *w)
     }
     w->size = piece->offset;
     w->seq = piece->seq;
-    w->n_written -= piece->translations;
-    if (piece->stream < w->max_streams && w->stream[piece->stream].used) {
-        Qtrace__StreamTotals *t = &w->stream[piece->stream].totals;
-
-        t->blocks -= piece->rows.blocks;
-        t->insns -= piece->rows.insns;
-        t->accesses -= piece->rows.accesses;
-        t->events -= piece->rows.events + piece->own_events;
-        add_unwritten(t, &piece->rows);
-        t->unwritten_blocks += piece->lost.blocks; /* lost they were before */
-        t->unwritten_insns += piece->lost.insns;
-        t->unwritten_accesses += piece->lost.accesses;
-        t->unwritten_events += piece->lost.events;
-    }
+    count_given_up(w, piece, 1);
     qt_tail_pop(&w->tail);
+    return true;
+}
+
+/* Nothing that was to be written in the place of this piece has come there. */
+static bool is_intact(const struct qtrace_writer *w, const struct qt_piece *piece)
+{
+    uint8_t head[QT_ENVELOPE_HEAD];
+    struct qt_envelope envelope;
+
+    return qt_io_pread(w->fd, head, sizeof(head), piece->offset, NULL) == QTRACE_OK &&
+           qt_envelope_head(&envelope, head) && envelope.nonce == w->nonce &&
+           envelope.seq == piece->seq && envelope.type != QT_ENVELOPE_END;
+}
+
+/* There is no end, so nothing that was given up for it need be missing: of n pieces there were, up to
+ * size and seq. */
+static void take_back(struct qtrace_writer *w, uint64_t n, uint64_t size, uint32_t seq)
+{
+    while (w->tail.n < n && is_intact(w, qt_tail_next(&w->tail))) {
+        count_given_up(w, qt_tail_next(&w->tail), -1);
+        qt_tail_unpop(&w->tail);
+        w->size = w->tail.n < n ? qt_tail_next(&w->tail)->offset : size;
+        w->seq = w->tail.n < n ? qt_tail_next(&w->tail)->seq : seq;
+    }
+}
+
+/* The end alone, wherever there is room for it. */
+static bool put_end_somewhere(struct qtrace_writer *w, const char *reason, uint64_t time)
+{
+    const uint64_t n = w->tail.n, size = w->size;
+    const uint32_t seq = w->seq;
+
+    while (put_end(w, reason, time) < 0) {
+        if (!give_up_last(w)) {
+            take_back(w, n, size, seq);
+            return false;
+        }
+    }
     return true;
 }
 
@@ -961,8 +1007,7 @@ static void put_trailer(struct qtrace_writer *w, const char *reason, uint64_t ti
         w->size = begin;
         w->seq = seq;
         w->index_at = w->run_at = 0;
-        while (put_end(w, first.message, time) < 0 && give_up_last(w)) {
-        }
+        w->endless = !put_end_somewhere(w, first.message, time);
     }
     w->error = first;
 }

@@ -52,6 +52,7 @@ struct qtrace_writer {
     size_t max_streams, n_used;  /* there is memory for so many; and so many there are */
     struct qt_tail tail;
     bool ending;        /* what is written belongs to the trailer */
+    bool endless;       /* not even an end could be written */
     struct qt_index index;
     bool unindexed;     /* there was no memory for it */
     uint64_t index_at, run_at; /* of the trailer; 0 = not there */

@@ -64,6 +64,11 @@ void qt_say_summary(const struct qt_summary *s)
         qt_say(text);
     }
     print_losses(s);
+    if (s->endless) {
+        snprintf(text, sizeof(text), "qtrace: %s: has no end; qtrace-dump --recover writes one\n",
+                 path);
+        qt_say(text);
+    }
     if (qt_plugin.options.verbose) {
         snprintf(text, sizeof(text),
                  "qtrace: %s: %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64

@@ -10,7 +10,8 @@
  *   inject [OPTION...] COMMAND...
  *     --nth N          the Nth call, from 1
  *     --from           and all behind it
- *     --only NAME      counts only calls of this name: pwrite64, fallocate, ftruncate...
+ *     --only NAME      counts only calls of this name: pwrite64, fallocate, ftruncate...; or, if that
+ *                      is said again, of these names
  *     --skip NAME      does not count those
  *     --error NUMBER   it fails with this errno
  *     --stop MS        it takes so long
@@ -42,11 +43,12 @@
 static struct {
     unsigned long nth;
     bool from;
-    long only, skip;
+    long only[4], skip;
+    unsigned n_only;
     int error;
     unsigned stop_ms;
     const char *log;
-} plan = {.only = -1, .skip = -1};
+} plan = {.skip = -1};
 
 static pid_t recorder;       /* the thread; 0 = not seen yet */
 static bool in_call, hit;    /* it is inside a call, which is the one */
@@ -93,6 +95,15 @@ static long number_of(const char *name)
     exit(2);
 }
 
+static bool is_wanted(long number)
+{
+    bool any = plan.n_only == 0;
+    for (unsigned i = 0; i < plan.n_only; i++) {
+        any |= plan.only[i] == number;
+    }
+    return any && plan.skip != number;
+}
+
 static bool counts(long number)
 {
     switch (number) {
@@ -111,7 +122,7 @@ static bool counts(long number)
     case SYS_getpid:
         return false;
     default:
-        return (plan.only < 0 || plan.only == number) && plan.skip != number;
+        return is_wanted(number);
     }
 }
 
@@ -243,8 +254,8 @@ static char **parse(int argc, char **argv)
             break;
         } else if (strcmp(argv[i], "--nth") == 0) {
             plan.nth = strtoul(value, NULL, 10);
-        } else if (strcmp(argv[i], "--only") == 0) {
-            plan.only = number_of(value);
+        } else if (strcmp(argv[i], "--only") == 0 && plan.n_only < 4) {
+            plan.only[plan.n_only++] = number_of(value);
         } else if (strcmp(argv[i], "--skip") == 0) {
             plan.skip = number_of(value);
         } else if (strcmp(argv[i], "--error") == 0) {
