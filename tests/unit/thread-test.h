@@ -65,7 +65,7 @@ static bool thread_test_failed;
 #define cr_expect_eq(x, y, ...) thread_test_expect((x) == (y), false, #x " == " #y, __VA_ARGS__)
 #define cr_expect_str_eq(x, y, ...) cr_expect(strcmp(x, y) == 0, __VA_ARGS__)
 
-/* Is it one of those asked for? Arguments are the names of suites; none asks for all. */
+/* Is it one of those asked for? Arguments are SUITE or SUITE::TEST; none asks for all. */
 static bool thread_test_wanted(const char *name, char **argv)
 {
     const size_t n = strcspn(name, ":");
@@ -73,6 +73,7 @@ static bool thread_test_wanted(const char *name, char **argv)
 
     for (; *argv != NULL; argv++) {
         wanted |= strlen(*argv) == n && strncmp(*argv, name, n) == 0;
+        wanted |= strcmp(*argv, name) == 0;
     }
     return wanted;
 }
