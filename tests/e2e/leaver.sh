@@ -68,7 +68,7 @@ blocks, $(tail -n 1 "$tmp/err")"
 # ---- it leaves, and the run goes on
 
 # What threads do at the same time; those that begin and end later; forks later; all in one thread.
-guests=("200000 threads 4 200" "30000 churn 40" "100000 forks fork 4 4" "20000 mix 1")
+guests=("150000 threads 4 50" "30000 churn 40" "100000 forks fork 4 4" "20000 mix 1")
 for version in 7.2 10.0; do
     use "$version"
     for guest in "${guests[@]}"; do
