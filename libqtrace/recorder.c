@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -180,6 +181,20 @@ static void end_file(struct qt_recorder *r)
     r->writer = NULL;
 }
 
+static uint64_t microseconds(const struct timeval *t)
+{
+    return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
+static void note_time(struct qt_summary *sum)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage) == 0) {
+        sum->user_us = microseconds(&usage.ru_utime);
+        sum->system_us = microseconds(&usage.ru_stime);
+    }
+}
+
 static void *thread_main(void *data)
 {
     struct opening *opening = data;
@@ -207,6 +222,7 @@ static void *thread_main(void *data)
     qt_recorder_take_definitions(r);
     end_file(r);
     qt_live_remove(r->live, r->path);
+    note_time(&r->summary);
     pthread_mutex_lock(&r->lock);
     r->ended = true;
     r->working = false;

@@ -84,6 +84,7 @@ struct qt_producer {
 struct qt_summary {
     uint64_t blocks, insns, accesses, events, translations, streams, bytes;
     struct qt_loss lost, overrun; /* all of it, and what of it found no place in a ring */
+    uint64_t user_us, system_us;  /* processor time of the recorder's thread, microseconds */
     struct qtrace_error error; /* code 0 = none */
     bool endless; /* not even an end could be written: what is not in the file is counted here */
 };

@@ -73,9 +73,10 @@ void qt_say_summary(const struct qt_summary *s)
         snprintf(text, sizeof(text),
                  "qtrace: %s: %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
                  " accesses, %" PRIu64 " events in %" PRIu64 " streams, %" PRIu64
-                 " translations, %" PRIu64 " bytes\n",
+                 " translations, %" PRIu64 " bytes; the recorder's thread took %.6f s user, %.6f s"
+                 " system\n",
                  path, s->blocks, s->insns, s->accesses, s->events, s->streams,
-                 s->translations, s->bytes);
+                 s->translations, s->bytes, s->user_us / 1e6, s->system_us / 1e6);
         qt_say(text);
     }
 }

@@ -104,9 +104,9 @@ for version in 7.2 10.0; do
     check "$version: the parent has none" bash -c '! "$0" "$1" | grep -q "^forked"' \
         "$qtrace_dump" "$tmp/run/t"
     check "$version: JSON" grep -q "\"parent_pid\": *$parent" <("$qtrace_dump" --json "$child")
-    check "$version: two summaries" test "$(grep -c '^qtrace: .* blocks, .* bytes$' "$tmp/err")" = 2
+    check "$version: two summaries" test "$(grep -c '^qtrace: .* blocks, .* bytes; .* system$' "$tmp/err")" = 2
     run "$version: a child alone" 10 ,verbose=on "$exits" fork
-    check "$version: one summary" test "$(grep -c '^qtrace: .* blocks, .* bytes$' "$tmp/err")" = 1
+    check "$version: one summary" test "$(grep -c '^qtrace: .* blocks, .* bytes; .* system$' "$tmp/err")" = 1
 
     # A child's trace needs no other one.
     run "$version: replay of a child" 10 ",follow=fork" "$exits" fork-threads

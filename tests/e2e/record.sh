@@ -68,7 +68,7 @@ record ,disas=on 1
 check "disas=on: disassembly" bash -c '"$0" --blocks "$1" | grep syscall' \
     "$qtrace_dump" "$tmp/run.qtr"
 record ,verbose=on 1
-check "verbose=on: a summary" grep -q 'blocks.*instructions.*accesses.*bytes' "$tmp/err"
+check "verbose=on: a summary" grep -q 'blocks.*instructions.*accesses.*bytes.*s user' "$tmp/err"
 record "" 1
 check "without it: silence" test ! -s "$tmp/err"
 
