@@ -53,7 +53,7 @@ class Inputs:
         text = b"".join(open(path, "rb").read() for path in self._texts())
         with open(self.text, "wb") as file:
             file.write(text)
-        for name, size in (("part", 300000), ("piece", 60000)):
+        for name, size in (("part", 150000), ("piece", 60000)):
             setattr(self, name, os.path.join(folder, name))
             with open(getattr(self, name), "wb") as file:
                 file.write(text[:size])
@@ -72,7 +72,7 @@ class Inputs:
 
     def command(self, program, arch):
         """Of a program in a process of its own, as arguments of QEMU's user mode."""
-        own = {"mix": ["800"], "chase": ["15000"], "threads": ["4", "3000"]}
+        own = {"mix": ["800"], "chase": ["5000"], "threads": ["4", "3000"]}
         if program in own:
             return [os.path.join(self.testbed["GUESTS"], arch, program)] + own[program]
         root = "" if arch == "x86_64" else os.path.join(self.testbed["PROGRAMS"], arch)

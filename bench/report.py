@@ -12,6 +12,7 @@ from programs import APART
 MIB = 1024.0  # KiB
 RING = 8  # MiB, the recorder's default for a vCPU
 RINGS = 256  # MiB, for all of them
+QUIET = 0.3  # load of a machine that does nothing but this, before it begins
 
 COLUMNS = [  # of the file, in qtrace-dump's words; what a trace has none of is left out
     "block", "started", "access-shape", "access-address", "access-literal", "phys", "device",
@@ -209,6 +210,7 @@ def cpu_model():
 def circumstances(top, qemus, settings):
     with open("/proc/meminfo") as file:
         memory = int(file.readline().split()[1]) / MIB / MIB
+    load = os.getloadavg()[0]
     lines = [
         ("date", time.strftime("%Y-%m-%d", time.gmtime())),
         ("qtrace", first_line("git", "-C", top, "describe", "--always", "--dirty")),
@@ -218,9 +220,10 @@ def circumstances(top, qemus, settings):
         ("compiler", first_line("cc", "--version")),
         *(("QEMU", first_line(qemu, "--version")) for qemu in qemus),
         ("settings", settings),
-        ("load before", "%.1f processes wanted a processor in the minute before" %
-         os.getloadavg()[0]),
+        ("load", "%.1f processes wanted a processor in the minute before" % load),
     ]
+    if load > QUIET:
+        lines.append(("**no results**", "the machine was busy with something else"))
     return "".join("- %s: %s\n" % line for line in lines)
 
 
