@@ -83,7 +83,7 @@ mutant "history only when decoding" columns.c \
 mutant "a row too few in the history" columns.c \
     's/d->since = i - QT_HISTORY_ROWS;/d->since = i - QT_HISTORY_ROWS + 1;/' "$whole" columns.c
 mutant "what is foreseen is a candidate" predict.c \
-    's/if (successor\[i\] != foreseen && rank-- == 0)/if (rank-- == 0)/' "$whole" predict.c
+    's/= rank + (rank >= find_foreseen(.*));/= rank;/' "$whole" predict.c
 mutant "candidate not moved to the front" predict.c \
     's/^        moved = old;/        moved = i == 0 ? old : moved;/' "$vector" predict.c
 mutant "block behind the last literal off by one" encoder.c \
